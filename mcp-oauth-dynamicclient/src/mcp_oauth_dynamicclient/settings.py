@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     """`http://localhost:8080`: the issuer itself; a server is `http://localhost:8080/NAME/mcp`."""
 
     gateway_secret: SecretStr
-    """At least 32 characters; encrypts signing keys at rest and signs cookies. Changing it signs everyone out."""
+    """At least 32 characters; encrypts signing keys at rest, signs cookies. A new one signs everyone out."""
     store_url: str = "sqlite:///auth.db"
 
     access_token_lifetime: int = Field(3600, ge=60, le=86400)
@@ -124,9 +124,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if (self.base_domain is None) == (self.public_url is None):
-            raise ValueError(
-                "set either BASE_DOMAIN (subdomains) or PUBLIC_URL (one host), not both"
-            )
+            raise ValueError("set either BASE_DOMAIN (subdomains) or PUBLIC_URL (one host), not both")
         if self.public_url is not None:
             url = urlsplit(self.public_url)
             if (
@@ -144,13 +142,9 @@ class Settings(BaseSettings):
             raise ValueError("GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET must be set together")
         oidc = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
         if any(oidc) and not all(oidc):
-            raise ValueError(
-                "OIDC_ISSUER, OIDC_CLIENT_ID and OIDC_CLIENT_SECRET must be set together"
-            )
+            raise ValueError("OIDC_ISSUER, OIDC_CLIENT_ID and OIDC_CLIENT_SECRET must be set together")
         if not (self.local_accounts or self.github_client_id or self.oidc_issuer):
-            raise ValueError(
-                "no way to sign in: set LOCAL_ACCOUNTS=true, GITHUB_CLIENT_ID or OIDC_ISSUER"
-            )
+            raise ValueError("no way to sign in: set LOCAL_ACCOUNTS=true, GITHUB_CLIENT_ID or OIDC_ISSUER")
         return self
 
     @property
@@ -177,7 +171,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment. Raises SettingsError: one line naming the setting and what it must be."""
+    """Settings from the environment. SettingsError is one line: the setting and what it must be."""
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # values come as text from a command line
     except ValidationError as error:

@@ -1,0 +1,416 @@
+"""One stdio server as a partner in JSON-RPC: ids, pending calls, and who hears what it says.
+
+Several owners (sessions, or requests of the stateless era) may share a child. Every call gets
+an id of the child's own id space, so that owners never collide. What the server says on its
+own goes to the owner it belongs to; what cannot be told to belong to anyone is not shown to
+anyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from msgspec import Raw
+
+from . import jsonrpc
+from .framing import Oversize
+from .jsonrpc import Kind, Message
+from .process import MAX_UNREAD_INPUT, Process, SpawnError
+from .settings import Era, Server
+
+log = logging.getLogger(__name__)
+
+_JUNK_PATIENCE: Final = 5.0
+_JUNK_LINES: Final = 100
+_KEPT_TOKENS: Final = 1024
+_ID_IN_HEAD: Final = re.compile(
+    rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d+)\s*,\s*"(?:jsonrpc|result|error)"'
+)
+_ID_IN_TAIL: Final = re.compile(rb'[\]}"]\s*,\s*"id"\s*:\s*(\d+)\s*\}\s*$')
+
+
+class ChildError(Exception):
+    """The server behind the proxy failed; HTTP 502. The text is a sentence that names it."""
+
+
+class Owner(Protocol):
+    """Whoever uses a child: a handshake session, or a request of the stateless era."""
+
+    label: str
+
+    def deliver(self, message: Message, call: Call | None) -> None:
+        """A request or notification from the server; `call` is the call it belongs to, if known.
+
+        A request must be answered with `Child.answer`, by this owner. Must not block or raise.
+        """
+
+    def wants(self, message: Message) -> bool:
+        """Whether this owner is to get a notification that belongs to no call."""
+
+    def lost(self, reason: str) -> None:
+        """The child has ended; its pending calls are answered already."""
+
+
+class Call:
+    """One request on its way. `future` yields the response, whose id is the child's."""
+
+    __slots__ = ("client_id", "future", "id", "method", "owner", "started", "token")
+
+    def __init__(
+        self,
+        id_: int,
+        message: Message,
+        owner: Owner,
+        token: bytes | None,
+        future: asyncio.Future[Message],
+    ) -> None:
+        self.id = id_
+        self.client_id = message.id
+        self.method = message.method
+        self.owner = owner
+        self.token = token
+        self.future = future
+        self.started = time.monotonic()
+
+
+class Child:
+    """A server process. `on_end` is called once when it ends for whatever reason."""
+
+    def __init__(
+        self,
+        server: Server,
+        label: str,
+        *,
+        joint: bool = False,
+        on_end: Callable[[Child, str], None] | None = None,
+    ) -> None:
+        self.server = server
+        self.joint = joint
+        self.era: Era | None = None
+        self.introduction: Raw | None = None
+        """Result of `initialize` or `server/discover`, when the proxy itself asked for it."""
+        self.extra: dict[str, Any] = {}
+        """For the era that owns this child; nothing here reads it."""
+        self.served = False
+        self.closing = False
+        self.ended: str | None = None
+        self.started = time.monotonic()
+        self.last_used = self.started
+        self._process = Process(server, label, self._line, self._exited)
+        self._on_end = on_end
+        self._ids = itertools.count(1)
+        self._calls: dict[int, Call] = {}
+        self._owners: list[Owner] = []
+        self._asked: dict[bytes, Owner] = {}
+        self._tokens: OrderedDict[int, tuple[Owner, bytes]] = OrderedDict()
+        self._junk = 0
+
+    def __repr__(self) -> str:
+        return f"<Child {self.server.name} pid={self.pid}>"
+
+    # life
+
+    async def start(self) -> None:
+        """Spawn the process. Raises ChildError if it cannot be spawned."""
+        try:
+            await self._process.start()
+        except SpawnError as problem:
+            self.ended = f"could not start {problem}"
+            raise ChildError(f"server {self.server.name} {self.ended}") from None
+
+    async def close(self) -> None:
+        """End the process group; pending calls are answered with an error."""
+        self.closing = True
+        await self._process.stop()
+
+    def fail(self, reason: str) -> None:
+        """Kill a child that can no longer be understood."""
+        if self.ended is None:
+            log.warning("child failed", extra={**self.tags, "reason": reason})
+            self._junk_reason = reason
+            self._process.kill()
+
+    _junk_reason: str | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.ended is None and self._process.running
+
+    @property
+    def label(self) -> str:
+        return self._process.label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._process.label = label
+
+    @property
+    def tags(self) -> dict[str, object]:
+        return {"server": self.server.name, "session": self.label, "pid": self.pid}
+
+    # owners
+
+    @property
+    def owners(self) -> Iterable[Owner]:
+        return self._owners
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._calls)
+
+    def attach(self, owner: Owner) -> None:
+        self._owners.append(owner)
+
+    def detach(self, owner: Owner) -> None:
+        """Forget an owner: cancel its calls at the server, refuse what the server asked it."""
+        if owner in self._owners:
+            self._owners.remove(owner)
+        for call in [call for call in self._calls.values() if call.owner is owner]:
+            self.cancel(call, "the client has gone")
+        for id_ in [id_ for id_, asked in self._asked.items() if asked is owner]:
+            del self._asked[id_]
+            self._process.write(jsonrpc.error(id_, jsonrpc.INTERNAL_ERROR, "the client has gone"))
+        for number in [number for number, (who, _) in self._tokens.items() if who is owner]:
+            del self._tokens[number]
+        self.last_used = time.monotonic()
+
+    # towards the server
+
+    def call(self, message: Message, owner: Owner) -> Call:
+        """Send a request under an id of its own. Raises ChildError if the server cannot take it."""
+        self._check()
+        number = next(self._ids)
+        token: bytes | None = None
+        if b'"progressToken"' in message.raw and (raw := message.meta.get("progressToken")):
+            token = bytes(raw)
+            if self.joint:
+                meta = {**message.meta, "progressToken": b"%d" % number}
+                params = {**message.params, "_meta": jsonrpc.dump(meta)}
+                message = message.with_params(params)
+                self._remember(number, owner, token)
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        call = Call(number, message, owner, token, future)
+        self._calls[number] = call
+        self._process.write(message.with_id(b"%d" % number))
+        return call
+
+    async def ask(self, method: str, params: object, owner: Owner) -> Message:
+        """A request of the proxy's own; the response, result or error. Raises ChildError."""
+        message = jsonrpc.parse(jsonrpc.request(0, method, params))
+        return await self.call(message, owner).future
+
+    def notify(self, message: Message, owner: Owner) -> None:
+        """Send a notification; ids in `notifications/cancelled` become the child's."""
+        if message.method == "notifications/cancelled":
+            wanted = message.params.get("requestId")
+            for call in self._calls.values():
+                if call.owner is owner and wanted is not None and bytes(wanted) == call.client_id:
+                    params = {**message.params, "requestId": b"%d" % call.id}
+                    self._process.write(message.with_params(params).raw)
+                    return
+            if self._asked.get(bytes(wanted or b"")) is not owner:
+                return
+        self._process.write(message.raw)
+
+    def answer(self, message: Message, owner: Owner) -> bool:
+        """Pass on the answer to a request of the server; False if it never asked this owner."""
+        if message.id is None or self._asked.get(message.id) is not owner:
+            return False
+        del self._asked[message.id]
+        self._process.write(message.raw)
+        return True
+
+    def cancel(self, call: Call, reason: str) -> None:
+        """Tell the server to stop, and forget the call: a late response is dropped."""
+        if self._calls.pop(call.id, None) is None:
+            return
+        params = {"requestId": call.id, "reason": reason}
+        self._process.write(jsonrpc.notification("notifications/cancelled", params))
+        if not call.future.done():
+            call.future.cancel()
+
+    def _check(self) -> None:
+        if not self.alive:
+            raise ChildError(f"server {self.server.name} {self.ended or 'is not running'}")
+        if self._process.unread > MAX_UNREAD_INPUT:
+            raise ChildError(f"server {self.server.name} does not read its input")
+
+    def _remember(self, number: int, owner: Owner, token: bytes) -> None:
+        self._tokens[number] = (owner, token)
+        if len(self._tokens) > _KEPT_TOKENS:
+            self._tokens.popitem(last=False)
+
+    # from the server
+
+    def _line(self, line: bytes | Oversize) -> None:
+        if isinstance(line, Oversize):
+            self._oversize(line)
+            return
+        if not line or line.isspace():
+            return
+        try:
+            message = jsonrpc.parse(line)
+        except jsonrpc.MessageError as problem:
+            self._not_a_message(line, problem)
+            return
+        if message.kind is Kind.RESPONSE:
+            self._response(message)
+        else:
+            self._spoken(message)
+
+    def _response(self, message: Message) -> None:
+        number = message.id
+        call = None
+        if number is not None and number.isdigit():
+            call = self._calls.pop(int(number), None)
+        if call is None:
+            log.debug("late or unknown response dropped", extra=self.tags)
+            return
+        self.served = True
+        if not call.future.done():
+            call.future.set_result(message)
+
+    def _spoken(self, message: Message) -> None:
+        if message.method == "notifications/progress":
+            self._progress(message)
+        elif message.kind is Kind.REQUEST:
+            self._request(message)
+        else:
+            self._notification(message)
+
+    def _progress(self, message: Message) -> None:
+        raw = message.params.get("progressToken")
+        token = b"" if raw is None else bytes(raw)
+        if self.joint:
+            known = self._tokens.get(int(token)) if token.isdigit() else None
+            if known is None:
+                return
+            owner, original = known
+            call = self._calls.get(int(token))
+            message = message.with_params({**message.params, "progressToken": original})
+            owner.deliver(message, call)
+            return
+        for call in self._calls.values():
+            if call.token == token:
+                call.owner.deliver(message, call)
+                return
+        for owner in self._owners:
+            owner.deliver(message, None)
+
+    def _request(self, message: Message) -> None:
+        call = self._attributable()
+        owner = call.owner if call else self._only_owner()
+        if message.method == "ping" and owner is None:
+            self._process.write(jsonrpc.result(message.id or b"null", b"{}"))
+        elif owner is None:
+            reason = "no client that this request could belong to"
+            self._process.write(jsonrpc.error(message.id, jsonrpc.INTERNAL_ERROR, reason))
+        else:
+            assert message.id is not None  # noqa: S101 - a request has one
+            self._asked[message.id] = owner
+            owner.deliver(message, call)
+
+    def _notification(self, message: Message) -> None:
+        if message.method == "notifications/cancelled":
+            wanted = bytes(message.params.get("requestId") or b"")
+            asked = self._asked.pop(wanted, None)
+            if asked is not None:
+                asked.deliver(message, None)
+            return
+        belongs_to_all = message.method.endswith("/list_changed") or (
+            message.method == "notifications/resources/updated"
+        )
+        if belongs_to_all:
+            for owner in list(self._owners):
+                if owner.wants(message):
+                    owner.deliver(message, None)
+            return
+        call = self._attributable()
+        target = call.owner if call else self._only_owner()
+        if target is None:
+            log.debug("notification for nobody dropped", extra=self.tags)
+        else:
+            target.deliver(message, call)
+
+    def _attributable(self) -> Call | None:
+        """The newest pending call, unless calls of several owners are pending."""
+        newest: Call | None = None
+        for call in self._calls.values():
+            if newest is not None and call.owner is not newest.owner:
+                return None
+            newest = call
+        return newest
+
+    def _only_owner(self) -> Owner | None:
+        return self._owners[0] if len(self._owners) == 1 and not self._calls else None
+
+    # what is no message, and the end
+
+    def _not_a_message(self, line: bytes, problem: jsonrpc.MessageError) -> None:
+        log.warning(
+            "stdout line is not JSON-RPC", extra={**self.tags, "problem": problem.reason}
+        )
+        if self._answer_broken(line[:512], line[-512:], "wrote an answer that is not valid JSON-RPC"):
+            return
+        self._junk += 1
+        if self.served:
+            return
+        if self._junk == 1:
+            asyncio.get_running_loop().call_later(_JUNK_PATIENCE, self._give_up)
+        elif self._junk >= _JUNK_LINES:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if not self.served:
+            self.fail("printed something other than JSON-RPC on stdout")
+
+    def _oversize(self, line: Oversize) -> None:
+        reason = f"wrote a line of {line.size} bytes, more than the cap of {self.server.max_line}"
+        log.warning("stdout line over the cap", extra={**self.tags, "bytes": line.size})
+        if not self._answer_broken(line.head, line.tail, reason):
+            self.fail(reason)
+
+    def _answer_broken(self, head: bytes, tail: bytes, reason: str) -> bool:
+        """Answer the call that a broken line was meant for, when that can be made out."""
+        found = _ID_IN_HEAD.match(head) or _ID_IN_TAIL.search(tail)
+        call = self._calls.pop(int(found[1]), None) if found else None
+        if call is None:
+            return False
+        self._settle(call, f"server {self.server.name} {reason}")
+        return True
+
+    def _settle(self, call: Call, reason: str) -> None:
+        if not call.future.done():
+            text = jsonrpc.error(b"%d" % call.id, jsonrpc.INTERNAL_ERROR, reason)
+            call.future.set_result(jsonrpc.parse(text))
+
+    def _exited(self, how: str) -> None:
+        self.ended = self._junk_reason or how
+        reason = f"server {self.server.name} {self.ended}"
+        log.log(
+            logging.INFO if self.closing else logging.WARNING,
+            "child ended",
+            extra={**self.tags, "reason": self.ended},
+        )
+        calls, self._calls = list(self._calls.values()), {}
+        for call in calls:
+            if not call.future.done():
+                call.future.set_exception(ChildError(reason))
+                call.future.exception()
+        self._asked.clear()
+        owners, self._owners = list(self._owners), []
+        if self._on_end is not None:
+            self._on_end(self, self.ended)
+        for owner in owners:
+            owner.lost(reason)

@@ -1,0 +1,187 @@
+"""One operating-system process group that speaks lines on stdin and stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+from collections.abc import Callable
+from typing import Final, cast
+
+from .framing import LineSplitter, Oversize
+from .settings import MIB, Server
+
+log = logging.getLogger(__name__)
+
+MAX_UNREAD_INPUT: Final = 64 * MIB
+"""Bytes that may wait for a server that does not read its stdin."""
+
+_STDERR_LINE: Final = 8192
+_OUTPUT_AFTER_EXIT: Final = 1.0
+
+
+class SpawnError(Exception):
+    """The command could not be started. The text says why, without the environment."""
+
+
+class Process(asyncio.SubprocessProtocol):
+    """A running command: own session and process group, stderr drained to the log.
+
+    `on_line` gets every stdout line; `on_exit` is called once, after the last line, with a
+    sentence that says how the process ended.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        label: str,
+        on_line: Callable[[bytes | Oversize], None],
+        on_exit: Callable[[str], None],
+    ) -> None:
+        self._server = server
+        self.label = label
+        self._on_line = on_line
+        self._on_exit = on_exit
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        self._stdout = LineSplitter(server.max_line)
+        self._stderr = LineSplitter(_STDERR_LINE)
+        self._ended = asyncio.Event()
+        self._finished = False
+        self.pid = 0
+
+    async def start(self) -> None:
+        server = self._server
+        loop = asyncio.get_running_loop()
+        limits = _limits(server)
+        try:
+            transport, _ = await loop.subprocess_exec(
+                lambda: self,
+                *server.command,
+                env=server.environment(os.environ),
+                cwd=server.cwd,
+                start_new_session=True,
+                preexec_fn=limits,
+            )
+        except OSError as problem:
+            raise SpawnError(f"{server.command[0]}: {problem.strerror or problem}") from None
+        except (ValueError, RuntimeError) as problem:
+            raise SpawnError(f"{server.command[0]}: {problem}") from None
+        self._transport = transport
+        self.pid = transport.get_pid()
+        self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+
+    @property
+    def running(self) -> bool:
+        return self._stdin is not None and not self._ended.is_set()
+
+    @property
+    def unread(self) -> int:
+        """Bytes written that the server has not read yet."""
+        return 0 if self._stdin is None else self._stdin.get_write_buffer_size()
+
+    def write(self, line: bytes) -> None:
+        """Send one line. Silently lost when the process has ended: `on_exit` tells."""
+        if self._stdin is not None and not self._ended.is_set():
+            self._stdin.write(line + b"\n")
+
+    async def stop(self) -> None:
+        """End the whole group: stdin closed and SIGTERM, then SIGKILL after `stop_timeout`."""
+        if self._transport is None or self._ended.is_set():
+            return
+        if self._stdin is not None:
+            self._stdin.close()
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._server.stop_timeout):
+                await self._ended.wait()
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            await self._ended.wait()
+
+    def kill(self) -> None:
+        """SIGKILL the whole group at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    # asyncio.SubprocessProtocol
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1:
+            for line in self._stdout.feed(data):
+                self._on_line(line)
+        else:
+            for line in self._stderr.feed(data):
+                self._log_stderr(line)
+
+    def process_exited(self) -> None:
+        # What the leader started must not outlive it, nor keep its pipes open.
+        self._signal(signal.SIGKILL)
+        asyncio.get_running_loop().call_later(_OUTPUT_AFTER_EXIT, self._finish)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        if (line := self._stdout.rest()) is not None:
+            self._on_line(line)
+        if (line := self._stderr.rest()) is not None:
+            self._log_stderr(line)
+        self._ended.set()
+        if self._transport is not None:
+            self._on_exit(_ending(self._transport.get_returncode()))
+            self._transport.close()
+
+    def _log_stderr(self, line: bytes | Oversize) -> None:
+        text = (
+            line.head + b" [...]" if isinstance(line, Oversize) else line
+        ).decode("utf-8", "replace")
+        if text.strip():
+            log.info(
+                "stderr",
+                extra={
+                    "server": self._server.name,
+                    "session": self.label,
+                    "pid": self.pid,
+                    "text": text,
+                },
+            )
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "closed its output"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"exited with status {code}"
+
+
+def _limits(server: Server) -> Callable[[], None] | None:
+    """What the new process does between fork and exec; None when nothing is limited."""
+    wanted = [
+        (which, value)
+        for which, value in (
+            (resource.RLIMIT_AS, server.memory),
+            (resource.RLIMIT_CPU, server.cpu),
+        )
+        if value is not None
+    ]
+    if not wanted:
+        return None
+
+    def apply() -> None:
+        for which, value in wanted:
+            resource.setrlimit(which, (value, value))
+
+    return apply

@@ -8,6 +8,7 @@ Values are JSON objects. An expired entry is never returned. Every method raises
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -85,9 +86,14 @@ class Store(Protocol):
         """Every live entry of a kind, or those of one owner; entries written meanwhile may be missing."""
 
     async def increment(self, key: str, *, window: float) -> int:
-        """Add one to a counter that forgets itself `window` seconds after its first increment; the new count."""
+        """Add one to a counter that ends `window` seconds after its first increment; the new count."""
 
     async def ping(self) -> None:
         """Raise StoreUnavailable unless a read would work now."""
 
     async def close(self) -> None: ...
+
+
+def new_version() -> int:
+    """Never used before, so that an entry deleted and made anew cannot be taken for the old one."""
+    return secrets.randbits(53)

@@ -1,0 +1,69 @@
+"""What only the SQLite store promises: one private file, kept across restarts."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from mcp_oauth_dynamicclient.errors import SettingsError, StoreUnavailable
+from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
+
+
+async def test_entries_survive_a_restart(tmp_path: Path) -> None:
+    path = str(tmp_path / "deep" / "auth.db")
+    first = SqliteStore(path)
+    await first.put("grant", "a", {"n": 1}, owners=["user:1"])
+    await first.close()
+    second = SqliteStore(path)
+    assert [entry.value async for entry in second.list("grant", "user:1")] == [{"n": 1}]
+    await second.close()
+
+
+async def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    await store.put("key", "a", {})
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    await store.close()
+
+
+async def test_expired_entries_and_their_owners_leave_the_file(tmp_path: Path) -> None:
+    time = 1000.0
+    store = SqliteStore(str(tmp_path / "auth.db"), now=lambda: time)
+    await store.put("login", "old", {}, expires_at=1010, owners=["o"])
+    time = 2000.0
+    await store.put("login", "new", {})
+    await store.close()
+    with sqlite3.connect(tmp_path / "auth.db") as db:
+        assert db.execute("SELECT key FROM entry").fetchall() == [("new",)]
+        assert db.execute("SELECT count(*) FROM owner").fetchone() == (0,)
+    db.close()
+
+
+async def test_a_path_that_cannot_be_opened_is_an_unavailable_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = SqliteStore(str(tmp_path / "file" / "auth.db"))
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
+    with pytest.raises(StoreUnavailable):
+        await store.put("grant", "a", {})
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_an_unavailable_store_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "auth.db").write_text("my shopping list, " * 100)
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    with pytest.raises(StoreUnavailable):
+        await store.get("grant", "a")
+    await store.close()
+    assert (tmp_path / "auth.db").read_text() == "my shopping list, " * 100
+
+
+async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "auth.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    with pytest.raises(SettingsError, match="newer version"):
+        await store.ping()
+    await store.close()

@@ -1,0 +1,53 @@
+"""`just lock`: pin every dependency with hashes, naming no index.
+
+requirements.lock serves the workspace; each package's own requirements.lock, for its image, is the subset
+that the package needs at run time, at the same versions.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .packages import PACKAGES, ROOT
+
+OPTIONS = (
+    "--universal",
+    "--generate-hashes",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--no-header",
+    "--no-annotate",
+    "--python-version=3.11",
+    "--quiet",
+)
+
+
+def main() -> None:
+    lock = ROOT / "requirements.lock"
+    compile_lock(
+        lock, [f"-e ./{name}[test]" for name in PACKAGES], "--group", f"{ROOT / 'pyproject.toml'}:dev"
+    )
+    for name in PACKAGES:
+        # The stateful echo server builds on the stateless one: taken from this checkout, never from an index.
+        needed = {name, "mcp-echo-streamablehttp-server-stateless"} if name.endswith("stateful") else {name}
+        compile_lock(
+            ROOT / name / "requirements.lock", [f"-e ./{n}" for n in needed], "--constraint", str(lock)
+        )
+    print(f"locked {lock.read_text().count('==')} packages")
+
+
+def compile_lock(target: Path, requirements: list[str], *options: str) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".in", dir=ROOT) as source:
+        source.write("\n".join(requirements) + "\n")
+        source.flush()
+        command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, source.name, *options]
+        for name in PACKAGES:
+            command += ["--no-emit-package", name]
+        subprocess.run([*command, "--output-file", str(target)], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()

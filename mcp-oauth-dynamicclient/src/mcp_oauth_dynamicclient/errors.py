@@ -7,8 +7,6 @@ into a redirect or a page, depending on how much of the request has been verifie
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from authlib.oauth2.rfc6749.errors import (
     AccessDeniedError,
     InvalidClientError,
@@ -67,7 +65,7 @@ class InvalidTokenError(OAuth2Error):
     """A bearer token is missing, expired, revoked or malformed (RFC 6750 section 3.1)."""
 
     error = "invalid_token"
-    status_code: ClassVar[int] = 401
+    status_code = 401
 
 
 class AuthorizationPendingError(OAuth2Error):
@@ -92,7 +90,7 @@ class TooManyRequestsError(OAuth2Error):
     """A rate limit is reached; the answer carries Retry-After in seconds (RFC 6585 section 4)."""
 
     error = "temporarily_unavailable"
-    status_code: ClassVar[int] = 429
+    status_code = 429
 
     def __init__(self, description: str, retry_after: int) -> None:
         super().__init__(description)
@@ -106,7 +104,7 @@ class TemporarilyUnavailableError(OAuth2Error):
     """Something this answer needs is away; the client may try again (RFC 6749 section 4.1.2.1)."""
 
     error = "temporarily_unavailable"
-    status_code: ClassVar[int] = 503
+    status_code = 503
 
 
 class StoreUnavailable(TemporarilyUnavailableError):

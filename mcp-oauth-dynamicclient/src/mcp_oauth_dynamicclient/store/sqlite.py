@@ -123,8 +123,7 @@ class SqliteStore:
         if owner is not None:
             query, values["owner"] = owned, owner
         while True:
-            page = values.copy()
-            rows = await self._run(lambda db, page=page: db.execute(query, page).fetchall(), write=False)
+            rows = await self._run(lambda db: db.execute(query, values).fetchall(), write=False)
             for row in rows:
                 yield _entry(row)
             if len(rows) < PAGE:

@@ -1,0 +1,5 @@
+"""Clients: registration, management, metadata documents, authentication."""
+
+from .registry import ClientRegistry, Registration
+
+__all__ = ["ClientRegistry", "Registration"]

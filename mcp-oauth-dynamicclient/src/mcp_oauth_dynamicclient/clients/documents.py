@@ -1,0 +1,196 @@
+"""Client ID Metadata Documents: a client whose identifier is the https URL of its own metadata
+(draft-ietf-oauth-client-id-metadata-document; MCP 2026-07-28, client registration)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from ..errors import InvalidClientError, OAuth2Error, TemporarilyUnavailableError
+from ..records import Client
+from ..settings import Settings
+from ..store import Store
+from . import metadata as rules
+from .fetch import MAX_AGE, MIN_AGE, AddressRefused, Fetched, Fetcher, FetchError
+
+CACHED = 1000
+"""Documents kept in memory at most; the least recently used goes first."""
+FETCHES_PER_MINUTE = 30
+"""From one host, whoever asks."""
+ALTERNATIVES = "token_endpoint_auth_methods_supported"
+
+
+class UnusableDocumentError(InvalidClientError):
+    """The URL or the document cannot identify a client; the description says why."""
+
+    status_code = 401
+
+
+class UnreachableDocumentError(TemporarilyUnavailableError):
+    """The document cannot be had at the moment, and there is no copy to use instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    value: dict[str, Any]
+    fresh_until: float
+    usable_until: float
+    fetched_at: float
+
+
+def is_document_id(client_id: str) -> bool:
+    return client_id.startswith("https://")
+
+
+@cache
+def wellknown() -> dict[str, dict[str, Any]]:
+    """The built-in copies, by client_id: for hosts that turn servers away (403, bot challenges)."""
+    text = resources.files(__package__).joinpath("wellknown.json").read_text(encoding="utf-8")
+    return {document["client_id"]: document for document in json.loads(text)["clients"]}
+
+
+class Documents:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        now: Callable[[], float] = time.time,
+        fetcher: Fetcher | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._now = now
+        self._fetcher = fetcher or Fetcher()
+        self._cache: OrderedDict[str, Cached] = OrderedDict()
+
+    async def client(self, client_id: str) -> Client:
+        """The client that a document describes. Raises UnusableDocumentError or UnreachableDocumentError."""
+        self._check_id(client_id)
+        try:
+            value = await self._load(client_id, self._check_document)
+            return self._client(client_id, value, "document")
+        except AddressRefused as error:
+            raise UnusableDocumentError(f"The client metadata document cannot be used: {error}.") from None
+        except FetchError as error:
+            copy = wellknown().get(client_id) if self._settings.wellknown_clients else None
+            if copy is None:
+                raise UnreachableDocumentError(
+                    f"The client metadata document cannot be fetched: {error}."
+                ) from None
+            return self._client(client_id, copy, "wellknown")
+
+    async def keys(self, url: str, *, fresh: bool = False) -> dict[str, Any]:
+        """The JWK set at a jwks_uri, fetched under the same rules; unusable keys are left out."""
+        if _host_in(url, self._settings.client_document_deny):
+            raise UnusableDocumentError("The host of this jwks_uri is not accepted here.")
+        try:
+            value = await self._load(url, _check_jwks, fresh=fresh)
+        except AddressRefused as error:
+            raise UnusableDocumentError(f"The jwks_uri cannot be used: {error}.") from None
+        except FetchError as error:
+            raise UnreachableDocumentError(f"The jwks_uri cannot be fetched: {error}.") from None
+        return {"keys": [key for key in value["keys"] if _is_usable(key)][: rules.MAX_KEYS]}
+
+    def _check_id(self, client_id: str) -> None:
+        if not self._settings.client_documents:
+            raise UnusableDocumentError(
+                "Client metadata documents are switched off here; register dynamically."
+            )
+        path = client_id.removeprefix("https://").partition("/")[2]
+        if (
+            len(client_id) > 2048
+            or not client_id.isascii()
+            or not client_id.isprintable()
+            or any(char in client_id for char in ' "\\#<>@')
+            or not path
+            or any(segment in (".", "..") for segment in path.partition("?")[0].split("/"))
+        ):
+            raise UnusableDocumentError(
+                "A client_id that is a URL must be https with a path, without user information, fragment or"
+                " dot segments."
+            )
+        allowed, denied = self._settings.client_document_allow, self._settings.client_document_deny
+        if _host_in(client_id, denied) or (allowed and not _host_in(client_id, allowed)):
+            raise UnusableDocumentError("Clients of this host are not accepted here.")
+
+    async def _load(
+        self, url: str, check: Callable[[str, dict[str, Any]], None], *, fresh: bool = False
+    ) -> dict[str, Any]:
+        """From the cache while fresh, else from the host, or when that fails a copy of less than a day."""
+        cached = self._cache.get(url)
+        now = self._now()
+        if cached and now < cached.fresh_until and not (fresh and now - cached.fetched_at >= MIN_AGE):
+            self._cache.move_to_end(url)
+            return cached.value
+        try:
+            fetched = await self._fetch(url)
+        except AddressRefused:
+            raise
+        except FetchError as error:
+            if cached and now < cached.usable_until and not error.gone:
+                return cached.value
+            self._cache.pop(url, None)
+            raise
+        check(url, fetched.value)
+        self._cache[url] = Cached(fetched.value, now + fetched.max_age, now + MAX_AGE, now)
+        self._cache.move_to_end(url)
+        if len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
+        return fetched.value
+
+    async def _fetch(self, url: str) -> Fetched:
+        host = urlsplit(url).netloc.lower()
+        if await self._store.increment(f"document:{host}", window=60) > FETCHES_PER_MINUTE:
+            raise FetchError("its host is being asked too often")
+        return await self._fetcher.get(url)
+
+    def _check_document(self, url: str, value: dict[str, Any]) -> None:
+        if value.get("client_id") != url:
+            raise UnusableDocumentError("The client_id in the document is not exactly the document's URL.")
+        self._client(url, value, "document")
+
+    def _client(
+        self, client_id: str, value: dict[str, Any], source: Literal["document", "wellknown"]
+    ) -> Client:
+        if not isinstance(value.get("client_name"), str) or not value["client_name"].strip():
+            raise UnusableDocumentError("The client metadata document has no client_name.")
+        try:
+            kept = rules.validate(value, self._settings, "document")
+        except OAuth2Error as error:
+            raise UnusableDocumentError(
+                f"The client metadata document cannot be used: {error.description}"
+            ) from None
+        offered = value.get(ALTERNATIVES)
+        if isinstance(offered, list):
+            has_keys = "jwks" in kept or "jwks_uri" in kept
+            known = [m for m in ("none", "private_key_jwt") if m in offered and (m == "none" or has_keys)]
+            if known:
+                kept[ALTERNATIVES] = known
+        return Client(client_id=client_id, metadata=kept, source=source)
+
+
+def _host_in(url: str, names: Iterable[str]) -> bool:
+    """Whether the URL's host is one of the names or below one."""
+    host = (urlsplit(url).hostname or "").lower()
+    return any(host == name.lower() or host.endswith(f".{name.lower()}") for name in names)
+
+
+def _check_jwks(_: str, value: dict[str, Any]) -> None:
+    if not isinstance(value.get("keys"), list):
+        raise UnusableDocumentError("The jwks_uri does not lead to a JWK set.")
+
+
+def _is_usable(key: object) -> bool:
+    try:
+        rules.check_public_key(key)
+    except OAuth2Error:
+        return False
+    return True

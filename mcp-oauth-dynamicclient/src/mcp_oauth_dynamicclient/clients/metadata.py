@@ -1,0 +1,211 @@
+"""Client metadata (RFC 7591 section 2): what is kept of a registration, and what it must be.
+
+Members with a null or empty value count as omitted and are never returned. Members this server does not
+understand are ignored, as section 2 requires, so that an answer never promises what is not done.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from authlib.oauth2.rfc7591 import ClientMetadataClaims
+from joserfc.errors import JoseError
+
+from ..errors import InvalidClientMetadataError, InvalidRedirectURIError
+from ..settings import Settings
+from . import redirects
+
+Source = Literal["dynamic", "document", "preregistered"]
+
+AUTHORIZATION_CODE = "authorization_code"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105  # the name of a grant type
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+CLIENT_CREDENTIALS = "client_credentials"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+ASSERTION_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+
+STRINGS = {
+    "client_name": 200,
+    "scope": 1000,
+    "software_id": 255,
+    "software_version": 255,
+    "application_type": 20,
+    "token_endpoint_auth_method": 50,
+    "token_endpoint_auth_signing_alg": 20,
+    "client_uri": 2048,
+    "logo_uri": 2048,
+    "tos_uri": 2048,
+    "policy_uri": 2048,
+    "jwks_uri": 2048,
+}
+"""Members that are strings, with the characters each may have."""
+LISTS = {"redirect_uris": 32, "grant_types": 16, "response_types": 16, "contacts": 16}
+"""Members that are arrays of strings, with the items each may have."""
+LOCALISED = ("client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri")
+URIS = ("client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri")
+MAX_ITEM = 2048
+MAX_KEYS = 16
+MAX_LANGUAGES = 20
+MAX_MODULUS = 1400
+"""Characters of an RSA modulus in base64url: 8192 bits; a larger key takes too long to verify with."""
+
+
+def validate(metadata: Mapping[str, Any], settings: Settings, source: Source) -> dict[str, Any]:
+    """The metadata to register. Raises InvalidRedirectURIError or InvalidClientMetadataError."""
+    given = {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
+    kept = _typed(given)
+    kept["grant_types"] = _grant_types(kept.get("grant_types"), settings, source)
+    kept["token_endpoint_auth_method"] = _auth_method(given, source)
+    if AUTHORIZATION_CODE in kept["grant_types"]:
+        if "redirect_uris" not in kept:
+            raise InvalidRedirectURIError("redirect_uris is required: a non-empty array of URIs.")
+        if "code" not in kept.get("response_types", ["code"]):
+            raise InvalidClientMetadataError("response_types must contain code, the only one supported.")
+        kept["response_types"] = ["code"]
+    else:
+        kept.pop("response_types", None)
+    if "redirect_uris" in kept:
+        kept["redirect_uris"] = redirects.usable(kept["redirect_uris"], settings.redirect_schemes)
+    _check_keys(kept)
+    _check_claims(kept)
+    return kept
+
+
+def grant_types_supported(settings: Settings, source: Source = "preregistered") -> list[str]:
+    """The grant types a client may use. Tokens without a person are only for clients the operator entered:
+    by dynamic registration or a document anybody could be such a client."""
+    types = [AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE]
+    if source == "preregistered":
+        types.append(CLIENT_CREDENTIALS)
+    if settings.id_jag_issuer and source != "dynamic":
+        types.append(JWT_BEARER)
+    return types
+
+
+def _typed(given: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    languages = 0
+    for name, value in given.items():
+        plain, tagged, _ = name.partition("#")
+        if tagged:
+            if plain not in LOCALISED or not name.isascii() or len(name) > 64:
+                continue
+            languages += 1
+        if plain in STRINGS:
+            kept[name] = _string(plain, value)
+        elif name in LISTS:
+            kept[name] = _list(name, value)
+        elif name == "jwks":
+            kept[name] = value
+    if languages > MAX_LANGUAGES:
+        raise InvalidClientMetadataError(f"At most {MAX_LANGUAGES} localised members are accepted.")
+    if kept.get("application_type", "web") not in ("web", "native"):
+        raise InvalidClientMetadataError("application_type must be web or native.")
+    if kept.get("token_endpoint_auth_signing_alg", "RS256") not in ASSERTION_ALGORITHMS:
+        raise InvalidClientMetadataError(
+            f"token_endpoint_auth_signing_alg must be one of {', '.join(ASSERTION_ALGORITHMS)}."
+        )
+    return kept
+
+
+def _string(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidClientMetadataError(f"{name} must be a string.")
+    if len(value) > STRINGS[name]:
+        raise InvalidClientMetadataError(f"{name} is longer than {STRINGS[name]} characters.")
+    if name == "client_name":
+        # Invisible and direction-changing characters have no place in a name on a consent page.
+        value = "".join(char for char in value if unicodedata.category(char)[0] != "C").strip()
+    if name in URIS and not _is_web_page(value):
+        raise InvalidClientMetadataError(f"{name} must be an http or https URL.")
+    return value
+
+
+def _is_web_page(value: str) -> bool:
+    if not value.isprintable() or " " in value or "\\" in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def _list(name: str, value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        error = InvalidRedirectURIError if name == "redirect_uris" else InvalidClientMetadataError
+        raise error(f"{name} must be an array of strings.")
+    if len(value) > LISTS[name] or any(len(item) > MAX_ITEM for item in value):
+        error = InvalidRedirectURIError if name == "redirect_uris" else InvalidClientMetadataError
+        raise error(f"{name} may have at most {LISTS[name]} items of {MAX_ITEM} characters.")
+    return list(value)
+
+
+def _grant_types(requested: list[str] | None, settings: Settings, source: Source) -> list[str]:
+    """Those of the requested grant types that this client may use. A client that names none gets refresh
+    tokens besides the code (RFC 7591 section 3.2.1 lets a server choose): nobody should sign in hourly."""
+    supported = grant_types_supported(settings, source)
+    granted = [name for name in requested or (AUTHORIZATION_CODE, REFRESH_TOKEN) if name in supported]
+    if not set(granted) - {REFRESH_TOKEN}:
+        raise InvalidClientMetadataError(f"grant_types must contain one of {', '.join(supported)}.")
+    return list(dict.fromkeys(granted))
+
+
+def _auth_method(given: Mapping[str, Any], source: Source) -> str:
+    requested = given.get("token_endpoint_auth_method")
+    offered = given.get("token_endpoint_auth_methods_supported")
+    if requested is None and isinstance(offered, list):
+        requested = next((method for method in reversed(AUTH_METHODS) if method in offered), None)
+    if requested is None:
+        requested = "none" if source == "document" else "client_secret_basic"
+    if requested not in AUTH_METHODS:
+        raise InvalidClientMetadataError(
+            f"token_endpoint_auth_method must be one of {', '.join(AUTH_METHODS)}."
+        )
+    if source == "document" and (requested in SECRET_METHODS or "client_secret" in given):
+        raise InvalidClientMetadataError("A client with a metadata document cannot have a secret.")
+    if requested == "private_key_jwt" and not ("jwks" in given or "jwks_uri" in given):
+        raise InvalidClientMetadataError("private_key_jwt needs jwks or jwks_uri.")
+    return str(requested)
+
+
+def _check_keys(kept: Mapping[str, Any]) -> None:
+    if "jwks_uri" in kept and not kept["jwks_uri"].startswith("https://"):
+        raise InvalidClientMetadataError("jwks_uri must be an https URL.")
+    if "jwks" not in kept:
+        return
+    jwks = kept["jwks"]
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(keys, list) or not 0 < len(keys) <= MAX_KEYS:
+        raise InvalidClientMetadataError(f"jwks must be a JWK set of 1 to {MAX_KEYS} keys (RFC 7517).")
+    for key in keys:
+        check_public_key(key)
+
+
+def check_public_key(key: object) -> None:
+    """A JWK must be a public RSA, EC or OKP key of sane size."""
+    if not isinstance(key, dict) or key.get("kty") not in ("RSA", "EC", "OKP"):
+        raise InvalidClientMetadataError("Each key in jwks must be an RSA, EC or OKP key.")
+    if "d" in key or "p" in key or "k" in key:
+        raise InvalidClientMetadataError("jwks must contain public keys only; this private key is now burnt.")
+    if len(str(key.get("n", ""))) > MAX_MODULUS or len(str(key.get("e", ""))) > 12:
+        raise InvalidClientMetadataError("RSA keys of more than 8192 bits are not accepted.")
+
+
+def _check_claims(kept: dict[str, Any]) -> None:
+    """Authlib's checks of RFC 7591; the redirect URIs have stricter ones of ours."""
+    claims = ClientMetadataClaims(
+        {name: value for name, value in kept.items() if name != "redirect_uris"}, {}
+    )
+    try:
+        claims.validate()
+    except JoseError as error:
+        name = getattr(error, "claim", None) or "a member"
+        raise InvalidClientMetadataError(f"{name} has an unusable value (RFC 7591 section 2).") from None

@@ -1,0 +1,118 @@
+"""Redirection URIs: which may be registered, and which request matches which registration (guarantee 1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
+
+from ..errors import InvalidRedirectURIError
+
+MAX_LENGTH = 2048
+URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*")
+HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+AUTHORITY = re.compile(rf"(?P<host>{HOST.pattern})(?::(?P<port>[0-9]{{1,5}}))?")
+LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(?::([0-9]{1,5}))?((?:[/?].*)?)", re.DOTALL)
+FORBIDDEN_SCHEMES = frozenset(
+    ["about", "blob", "chrome", "content", "data", "file", "filesystem", "ftp", "intent", "jar", "javascript"]
+    + ["mailto", "resource", "tel", "urn", "vbscript", "view-source", "ws", "wss"]
+)
+"""Schemes that a browser acts on by itself, or that name no app; policy cannot allow them."""
+
+
+class UnusableRedirectURIError(InvalidRedirectURIError):
+    """A harmless URI that this gateway will not use: in a larger set it is left out, alone it is refused."""
+
+
+def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
+    """Whether `uri` may receive codes: https, http on loopback, or a private-use scheme in `schemes`.
+
+    Raises InvalidRedirectURIError for what no client has reason to send (another scheme a browser runs,
+    fragments, user-info, characters outside RFC 3986) and UnusableRedirectURIError for what policy refuses.
+    """
+    if not isinstance(uri, str) or len(uri) > MAX_LENGTH:
+        raise InvalidRedirectURIError(
+            f"Each redirect URI must be a string of at most {MAX_LENGTH} characters."
+        )
+    shape = URI.fullmatch(uri)
+    if shape is None:
+        raise InvalidRedirectURIError(
+            "A redirect URI must be an absolute URI without a fragment (RFC 6749 3.1.2)."
+        )
+    scheme = shape[1].lower()
+    if scheme in FORBIDDEN_SCHEMES:
+        raise InvalidRedirectURIError(f"Redirect URIs with the scheme {scheme} are never accepted.")
+    if scheme in ("http", "https"):
+        _check_web(uri, scheme)
+        return
+    rest = uri[len(scheme) + 1 :]
+    if rest.startswith("//") and "@" in rest[2:].partition("/")[0]:
+        raise InvalidRedirectURIError("A redirect URI must not carry user information.")
+    if scheme not in {allowed.lower() for allowed in schemes}:
+        raise UnusableRedirectURIError(
+            f"The redirect scheme {scheme} is not allowed here; use https or http on a loopback address, or ask"
+            " the operator to add it to REDIRECT_SCHEMES."
+        )
+
+
+def _check_web(uri: str, scheme: str) -> None:
+    authority, netloc = _authority(uri)
+    if "@" in netloc:
+        raise InvalidRedirectURIError("A redirect URI must not carry user information.")
+    if authority is None or int(authority["port"] or 0) > 65535:
+        raise InvalidRedirectURIError("A redirect URI must name a valid host.")
+    if scheme == "http" and not is_loopback(uri):
+        raise UnusableRedirectURIError(
+            "Redirect URIs must use https, or http with the host 127.0.0.1, [::1] or localhost."
+        )
+
+
+def _authority(uri: str) -> tuple[re.Match[str] | None, str]:
+    _, _, rest = uri.partition(":")
+    if not rest.startswith("//"):
+        return None, ""
+    netloc = re.split(r"[/?]", rest[2:], maxsplit=1)[0]
+    return AUTHORITY.fullmatch(netloc), netloc
+
+
+def usable(uris: Iterable[object], schemes: Collection[str]) -> list[str]:
+    """The URIs of a set that can be used. One that policy refuses does not spoil the set (Cursor registers
+    several kinds at once), unless none is left; one that is never acceptable does."""
+    kept: list[str] = []
+    refused: UnusableRedirectURIError | None = None
+    for uri in uris:
+        try:
+            check_registrable(uri, schemes)
+        except UnusableRedirectURIError as error:
+            refused = refused or error
+        else:
+            kept.append(str(uri))
+    if not kept:
+        raise refused or InvalidRedirectURIError("redirect_uris must be a non-empty array of URIs.")
+    return list(dict.fromkeys(kept))
+
+
+def matches(registered: Iterable[str], requested: str) -> bool:
+    """Exact comparison; for http on loopback any port will do, all else equal (RFC 8252 section 7.3)."""
+    wanted = _portless(requested)
+    return any(uri == requested or (wanted is not None and _portless(uri) == wanted) for uri in registered)
+
+
+def is_loopback(uri: str) -> bool:
+    """http to this machine: 127.0.0.1, [::1] or localhost, on any port."""
+    return _portless(uri) is not None
+
+
+def _portless(uri: str) -> tuple[str, str] | None:
+    shape = LOOPBACK.fullmatch(uri)
+    if shape is None or int(shape[2] or 0) > 65535:
+        return None
+    return shape[1], shape[3]
+
+
+def host(uri: str) -> str:
+    """What a person is shown as the receiver of the code: the host, or the scheme of an app's own URI."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        return parts.hostname or ""
+    return f"{parts.scheme}:"

@@ -1,0 +1,167 @@
+"""Every client the gateway knows, wherever its registration came from."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidClientMetadataError
+from ..records import Client
+from ..settings import Settings
+from ..store import Store
+from ..tokens import digest, new_secret
+from . import metadata as rules
+from .documents import Documents, is_document_id
+from .preregistered import load_clients
+
+TOUCH_INTERVAL = 3600.0
+"""Seconds for which a client counts as just used, so that not every token writes to the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A new or changed registration with the secrets that are shown once."""
+
+    client: Client
+    client_secret: str | None = None
+    registration_token: str | None = None
+
+
+class ClientRegistry:
+    """Raises SettingsError at construction when CLIENTS_FILE cannot be used."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        now: Callable[[], float] = time.time,
+        documents: Documents | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._now = now
+        self._documents = documents or Documents(settings, store, now=now)
+        self._from_file = load_clients(settings)
+
+    async def find(self, client_id: str) -> Client | None:
+        """The client, or None when there is no such client.
+
+        A metadata document is fetched when it is not cached: UnusableDocumentError (invalid_client) says what
+        is wrong with it, UnreachableDocumentError (temporarily_unavailable) that it cannot be had now.
+        """
+        if client_id in self._from_file:
+            return self._from_file[client_id]
+        if is_document_id(client_id):
+            return await self._documents.client(client_id)
+        entry = await self._store.get("client", client_id)
+        return None if entry is None else Client.model_validate(entry.value)
+
+    async def register(self, metadata: Mapping[str, Any]) -> Registration:
+        """Register a client dynamically (RFC 7591); it is forgotten unless a person signs in with it soon."""
+        kept = rules.validate(metadata, self._settings, "dynamic")
+        token = new_secret("reg-")
+        registration = self._new(kept, source="dynamic", registration_token=token)
+        expires_at = self._now() + self._settings.unused_client_lifetime
+        await self._save(registration.client, expires_at)
+        return registration
+
+    async def preregister(self, metadata: Mapping[str, Any]) -> Registration:
+        """Enter a client as the operator: it never expires and may use every grant type. A `client_id` in the
+        metadata is kept, and replaces the client of that name."""
+        kept = rules.validate(metadata, self._settings, "preregistered")
+        client_id = metadata.get("client_id")
+        if client_id is not None and (
+            not isinstance(client_id, str) or not client_id or is_document_id(client_id)
+        ):
+            raise InvalidClientMetadataError("client_id must be a name, not a URL.")
+        registration = self._new(kept, source="preregistered", client_id=client_id)
+        await self._save(registration.client, None)
+        return registration
+
+    def _new(
+        self,
+        kept: dict[str, Any],
+        *,
+        source: rules.Source,
+        client_id: str | None = None,
+        registration_token: str | None = None,
+    ) -> Registration:
+        secret = new_secret() if kept["token_endpoint_auth_method"] in rules.SECRET_METHODS else None
+        client = Client(
+            client_id=client_id or f"client_{secrets.token_urlsafe(16)}",
+            metadata=kept,
+            source=source,
+            secret_hash=digest(secret) if secret else None,
+            registration_token_hash=digest(registration_token) if registration_token else None,
+            issued_at=self._now(),
+        )
+        return Registration(client, secret, registration_token)
+
+    async def _save(self, client: Client, expires_at: float | None) -> None:
+        await self._store.put("client", client.client_id, client.model_dump(), expires_at=expires_at)
+
+    async def replace(self, client: Client, metadata: Mapping[str, Any]) -> Registration | None:
+        """Replace the metadata of a dynamic client, with a new registration token and, where the method
+        has come to need one, a secret (RFC 7592 section 2.2). None when the client has changed meanwhile."""
+        kept = rules.validate(metadata, self._settings, "dynamic")
+        entry = await self._store.get("client", client.client_id)
+        if (
+            entry is None
+            or Client.model_validate(entry.value).registration_token_hash != client.registration_token_hash
+        ):
+            return None
+        current = Client.model_validate(entry.value)
+        needs_secret = kept["token_endpoint_auth_method"] in rules.SECRET_METHODS
+        secret = new_secret() if needs_secret and current.secret_hash is None else None
+        token = new_secret("reg-")
+        kept_hash = current.secret_hash if needs_secret else None
+        changed = current.model_copy(
+            update={
+                "metadata": kept,
+                "secret_hash": digest(secret) if secret else kept_hash,
+                "registration_token_hash": digest(token),
+            }
+        )
+        saved = await self._store.swap(
+            "client", client.client_id, entry.version, changed.model_dump(), expires_at=entry.expires_at
+        )
+        return Registration(changed, secret, token) if saved else None
+
+    async def touch(self, client: Client) -> None:
+        """Note that a person signed in with the client, or that it refreshed; from then on it is kept for
+        CLIENT_LIFETIME."""
+        if client.source in ("document", "wellknown") or client.client_id in self._from_file:
+            return
+        now = self._now()
+        if client.last_used_at is not None and now - client.last_used_at < TOUCH_INTERVAL:
+            return
+        entry = await self._store.get("client", client.client_id)
+        if entry is None:
+            return
+        used = Client.model_validate(entry.value).model_copy(update={"last_used_at": now})
+        expires_at = now + self._settings.client_lifetime if client.source == "dynamic" else None
+        # A lost swap is a change by somebody else, who counts as well.
+        await self._store.swap(
+            "client", client.client_id, entry.version, used.model_dump(), expires_at=expires_at
+        )
+
+    async def delete(self, client_id: str) -> bool:
+        """Forget a client; `management.remove` also revokes what it holds. False when there was none."""
+        return await self._store.delete("client", client_id)
+
+    async def list(self) -> AsyncIterator[Client]:
+        """The clients of CLIENTS_FILE and those in the store."""
+        for client in self._from_file.values():
+            yield client
+        async for entry in self._store.list("client"):
+            yield Client.model_validate(entry.value)
+
+    async def keys(self, client: Client, *, fresh: bool = False) -> dict[str, Any]:
+        """The client's JWK set for private_key_jwt; `fresh` asks its jwks_uri again."""
+        if "jwks" in client.metadata:
+            return dict(client.metadata["jwks"])
+        return await self._documents.keys(str(client.metadata.get("jwks_uri", "")), fresh=fresh)

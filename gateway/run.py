@@ -7,6 +7,7 @@ database, and a log file for each service. A second start finds keys, clients an
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import secrets
 import signal
@@ -14,8 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from rich.console import Console
@@ -212,16 +211,19 @@ def first_account(settings: dict[str, str]) -> str | None:
 def health(service: Service) -> str | None:
     """`healthy`, the reason why not, or None while nothing answers."""
     path = "/.well-known/oauth-authorization-server" if service.name == "traefik" else "/health"
-    request = urllib.request.Request(f"{service.url}{path}", headers={"Host": f"localhost:{service.port}"})
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=2)
     try:
-        with urllib.request.urlopen(request, timeout=2):
+        connection.request("GET", path, headers={"Host": f"localhost:{service.port}"})
+        answer = connection.getresponse()
+        if answer.status == 200:
             return "healthy"
-    except urllib.error.HTTPError as error:
-        if service.name == "traefik" or error.code != 503:
-            return None
-        return error.read(500).decode(errors="replace")
-    except OSError:
+        if answer.status == 503 and service.name != "traefik":
+            return answer.read(500).decode(errors="replace")
         return None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`just check`: mypy strict, package by package (their tests share module names), then what crosses packages."""
+"""`just check`: mypy strict, package by package (tests share module names), then what crosses packages."""
 
 from __future__ import annotations
 

@@ -1,0 +1,204 @@
+"""What the edge lets through, and to whom (design section 5, guarantees 4, 6 and 10)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import Gateway
+from tests.e2e.conftest import Access
+
+Obtain = Callable[[str], Awaitable[Access]]
+HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+
+
+def metadata_url(server: str) -> str:
+    parts = urlsplit(server)
+    return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}"
+
+
+def modern(method: str, name: str | None = None, **params: Any) -> dict[str, Any]:
+    """A 2026-07-28 request: the json and headers of an HTTP call."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    }
+    headers = {**HEADERS, "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
+    if name is not None:
+        headers["Mcp-Name"] = name
+        params["name"] = name
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
+    return {"json": body, "headers": headers}
+
+
+def result_of(response: httpx.Response) -> dict[str, Any]:
+    text = response.text
+    if response.headers["content-type"].startswith("text/event-stream"):
+        text = [line[6:] for line in text.splitlines() if line.startswith("data: {")][-1]
+    answer: dict[str, Any] = json.loads(text)
+    return answer
+
+
+async def test_no_token_is_challenged_with_what_a_client_needs(
+    gateway: Gateway, http: httpx.AsyncClient
+) -> None:
+    for name in ("time", "fetch", "echo-stateful"):
+        url = gateway.server(name)
+        response = await http.post(url, json=INITIALIZE, headers=HEADERS)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == (
+            f'Bearer resource_metadata="{metadata_url(url)}", scope="mcp"'
+        )
+
+
+async def test_a_forged_token_is_refused_and_named_invalid(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    url = gateway.server("time")
+    forged = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."
+    response = await http.post(url, json=INITIALIZE, headers={**HEADERS, "Authorization": f"Bearer {forged}"})
+    assert response.status_code == 401
+    challenge = response.headers["www-authenticate"]
+    assert 'error="invalid_token"' in challenge
+    assert f'resource_metadata="{metadata_url(url)}"' in challenge
+    assert 'scope="mcp"' in challenge
+
+
+@pytest.mark.browser
+async def test_a_token_opens_one_server_until_it_is_revoked(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient
+) -> None:
+    access = await obtain(gateway.server("time"))
+    accepted = await http.post(access.resource, json=INITIALIZE, headers={**HEADERS, **access.bearer})
+    assert accepted.status_code == 200
+
+    elsewhere = await http.post(
+        gateway.server("echo-stateless"), json=INITIALIZE, headers={**HEADERS, **access.bearer}
+    )
+    assert elsewhere.status_code == 401
+    assert 'error="invalid_token"' in elsewhere.headers["www-authenticate"]
+
+    refreshed = await http.post(
+        access.token_endpoint,
+        data={
+            "grant_type": "refresh_token",
+            "client_id": access.client_id,
+            "refresh_token": access.tokens["refresh_token"],
+        },
+    )
+    assert refreshed.status_code == 200, refreshed.text
+    newer = refreshed.json()
+    assert newer["refresh_token"] != access.tokens["refresh_token"]
+
+    revoked = await http.post(
+        access.revocation_endpoint, data={"client_id": access.client_id, "token": newer["refresh_token"]}
+    )
+    assert revoked.status_code == 200
+    for token in (access.tokens["access_token"], newer["access_token"]):
+        response = await http.post(
+            access.resource, json=INITIALIZE, headers={**HEADERS, "Authorization": f"Bearer {token}"}
+        )
+        assert response.status_code == 401
+        assert 'error="invalid_token"' in response.headers["www-authenticate"]
+
+
+@pytest.mark.browser
+async def test_identity_that_a_client_claims_never_reaches_a_server(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient
+) -> None:
+    """Header spoofing (CVE-2025-64484, GHSA-5m6w-wvh7-57vm), in any spelling a server could misread."""
+    access = await obtain(gateway.server("echo-stateless"))
+    spoofed = {
+        "X-User-Id": "local:evil",
+        "x-user-name": "evil-name",
+        "X-CLIENT-ID": "evil-client",
+        "X_User_Id": "evil-underscore",
+        "x-user_id": "evil-mixed",
+        "X_USER-NAME": "evil-upper",
+        "X.User.Id": "evil-dots",
+        "X-Auth-Token": "evil-token",
+        "Connection": "keep-alive, X-User-Id",
+    }
+    call = modern("tools/call", "printHeader", arguments={})
+    response = await http.post(
+        access.resource, json=call["json"], headers={**call["headers"], **access.bearer, **spoofed}
+    )
+    assert response.status_code == 200, response.text
+    seen = json.dumps(result_of(response)["result"]).lower()
+    assert "x-user-id" in seen
+    assert "x-client-id" in seen
+    for value in (
+        "local:evil",
+        "evil-name",
+        "evil-client",
+        "evil-underscore",
+        "evil-mixed",
+        "evil-upper",
+        "evil-dots",
+    ):
+        assert value not in seen
+    assert access.tokens["access_token"].lower() not in seen
+
+
+async def test_the_servers_token_check_cannot_be_called_from_outside(
+    gateway: Gateway, http: httpx.AsyncClient
+) -> None:
+    for path in ("/verify", "/metrics", "/verify/", "//verify", "/VERIFY/../verify"):
+        assert (await http.get(gateway.issuer + path)).status_code == 404
+
+
+async def test_health_metadata_and_preflight_need_no_token(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    for name in ("time", "fetch", "echo-stateless", "echo-stateful"):
+        url = gateway.server(name)
+        health = await http.get(url.removesuffix("/mcp") + "/health")
+        assert (health.status_code, health.json()) == (200, {"status": "healthy"})
+        metadata = (await http.get(metadata_url(url))).json()
+        assert metadata["resource"] == url
+        assert metadata["authorization_servers"] == [gateway.issuer]
+        preflight = await http.options(
+            url,
+            headers={
+                "Origin": "https://client.example",
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization,mcp-protocol-version",
+            },
+        )
+        assert preflight.status_code in (200, 204)
+        assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+        assert "www-authenticate" in preflight.headers["access-control-expose-headers"].lower()
+
+
+@pytest.mark.browser
+async def test_a_path_written_differently_opens_no_other_server(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient
+) -> None:
+    access = await obtain(gateway.server("time"))
+    other = gateway.server("echo-stateless")
+    parts = urlsplit(other)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    for path in ("/time/..{0}", "/time/%2e%2e{0}", "/time%2f..{0}", "/{0}", "{0}/", "{0}%2f", "{0}/../mcp"):
+        raw = httpx.Request(
+            "POST", origin + path.format(parts.path), json=INITIALIZE, headers={**HEADERS, **access.bearer}
+        )
+        response = await http.send(raw)
+        assert response.status_code in (400, 401, 404), path
+
+
+async def test_events_are_passed_on_as_they_come(gateway: Gateway, http: httpx.AsyncClient) -> None:
+    """A browser or client that opens a server without a token is answered at once, never left hanging."""
+    response = await http.get(gateway.server("time"), headers={"Accept": "text/event-stream"})
+    assert response.status_code == 401

@@ -14,8 +14,6 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_echo_streamablehttp_server_stateless import Settings, create_app
 from mcp_echo_streamablehttp_server_stateless.serve import configure, listen
 
-ERAS = ("legacy", "2026-07-28")
-
 Start = Callable[..., str]
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
 

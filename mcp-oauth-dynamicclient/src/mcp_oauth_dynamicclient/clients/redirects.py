@@ -13,10 +13,10 @@ URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 AUTHORITY = re.compile(rf"(?P<host>{HOST.pattern})(?::(?P<port>[0-9]{{1,5}}))?")
 LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(?::([0-9]{1,5}))?((?:[/?].*)?)", re.DOTALL)
-FORBIDDEN_SCHEMES = frozenset(
-    ["about", "blob", "chrome", "content", "data", "file", "filesystem", "ftp", "intent", "jar", "javascript"]
-    + ["mailto", "resource", "tel", "urn", "vbscript", "view-source", "ws", "wss"]
-)
+FORBIDDEN_SCHEMES = frozenset({
+    "about", "blob", "chrome", "content", "data", "file", "filesystem", "ftp", "intent", "jar", "javascript",
+    "mailto", "resource", "tel", "urn", "vbscript", "view-source", "ws", "wss",
+})  # fmt: skip
 """Schemes that a browser acts on by itself, or that name no app; policy cannot allow them."""
 
 
@@ -50,8 +50,8 @@ def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
         raise InvalidRedirectURIError("A redirect URI must not carry user information.")
     if scheme not in {allowed.lower() for allowed in schemes}:
         raise UnusableRedirectURIError(
-            f"The redirect scheme {scheme} is not allowed here; use https or http on a loopback address, or ask"
-            " the operator to add it to REDIRECT_SCHEMES."
+            f"The redirect scheme {scheme[:50]} is not allowed here; use https, or http on a loopback address"
+            " or ask the operator to add it to REDIRECT_SCHEMES."
         )
 
 

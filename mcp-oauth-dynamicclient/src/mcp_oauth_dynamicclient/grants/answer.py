@@ -42,6 +42,6 @@ async def check_person(
     if reason is not None:
         user = identity.user_id
         ctx.audit.record(
-            "token.issue", outcome="refused", user=user, client=client_id, resource=resource, reason=reason
+            "policy", outcome="refused", user=user, client=client_id, resource=resource, reason=reason
         )
         raise InvalidGrantError("This person is not admitted here any more.")

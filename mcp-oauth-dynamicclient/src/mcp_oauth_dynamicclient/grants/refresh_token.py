@@ -56,7 +56,7 @@ async def redeem(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
 
 
 async def _rotate(ctx: Context, token: RefreshToken) -> Grant:
-    """Bring the grant to the generation after the token's: of many at once, one does and the others see it."""
+    """Bring the grant to the generation after the token's: of many at once, one does, the others see it."""
     for _ in range(grant.SWAP_ATTEMPTS):
         entry = await ctx.store.get("grant", token.grant_id)
         if entry is None:

@@ -1,0 +1,13 @@
+"""JSON answers that no cache may keep (RFC 6749 section 5.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def private(content: dict[str, Any], status_code: int = 200) -> JSONResponse:
+    return JSONResponse(content, status_code, NO_STORE)

@@ -1,0 +1,58 @@
+"""Dynamic client registration (RFC 7591) and its management (RFC 7592)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from ..clients import Registration, management
+from ..context import Context
+from ..errors import AccessDeniedError, InvalidClientMetadataError
+from ..forms import read_body
+from ..json_object import parse_object
+from ..rate_limit import per_hour
+from .answers import NO_STORE, private
+
+
+def routes(ctx: Context) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/register", status_code=201)
+    async def register(request: Request) -> Response:
+        if not ctx.settings.registration:
+            raise AccessDeniedError(
+                "Dynamic registration is switched off here; use a metadata document or ask the operator.",
+                status_code=403,
+            )
+        await per_hour(ctx, "client.register", request, ctx.settings.registrations_per_hour)
+        registration = await ctx.clients.register(await _metadata(request))
+        client = registration.client
+        ctx.audit.record("client.register", outcome="registered", client=client.client_id, name=client.name)
+        return private(management.information(ctx, registration), 201)
+
+    @router.get("/register/{client_id}")
+    async def read(client_id: str, request: Request) -> Response:
+        client, token = await management.authorize(ctx, client_id, request.headers.get("authorization"))
+        return private(management.information(ctx, Registration(client, registration_token=token)))
+
+    @router.put("/register/{client_id}")
+    async def update(client_id: str, request: Request) -> Response:
+        client, _ = await management.authorize(ctx, client_id, request.headers.get("authorization"))
+        registration = await management.update(ctx, client, await _metadata(request))
+        return private(management.information(ctx, registration))
+
+    @router.delete("/register/{client_id}", status_code=204)
+    async def delete(client_id: str, request: Request) -> Response:
+        await management.authorize(ctx, client_id, request.headers.get("authorization"))
+        await management.remove(ctx, client_id, "deleted by the client")
+        return Response(status_code=204, headers=NO_STORE)
+
+    return router
+
+
+async def _metadata(request: Request) -> dict[str, Any]:
+    try:
+        return parse_object(await read_body(request))
+    except ValueError:
+        raise InvalidClientMetadataError("Send the client metadata as a JSON object.") from None

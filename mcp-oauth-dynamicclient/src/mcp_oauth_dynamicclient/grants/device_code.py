@@ -1,0 +1,150 @@
+"""The device authorization grant (RFC 8628)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from ..context import Context
+from ..errors import (
+    AccessDeniedError,
+    AuthorizationPendingError,
+    ExpiredTokenError,
+    InvalidGrantError,
+    SlowDownError,
+    TemporarilyUnavailableError,
+)
+from ..forms import Form
+from ..records import Client, DeviceCode, Identity
+from ..tokens import digest, new_secret
+from . import answer, grant, refresh_token, target
+
+LIFETIME = 600
+"""Seconds a person has to enter the code and decide."""
+INTERVAL = 5
+"""Seconds between polls; each poll that comes sooner adds as many."""
+REMEMBERED = 600
+"""Seconds for which an expired code is still called expired."""
+ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
+LENGTH = 8
+INVALID = "The device code is unknown, used, or was issued to another client."
+
+
+async def start(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
+    """A device code for the client and a user code for the person (RFC 8628 section 3.2)."""
+    resource = target.new_resource(ctx, form)
+    device_code = new_secret()
+    expires_at = ctx.now() + LIFETIME
+    user_code = await _new_user_code(ctx, digest(device_code), expires_at)
+    record = DeviceCode(
+        client_id=client.client_id,
+        client_name=client.name,
+        scope=target.new_scope(form.get("scope")),
+        resource=resource,
+        user_code=user_code,
+        interval=INTERVAL,
+        expires_at=expires_at,
+    )
+    await ctx.store.put(
+        "device_code", digest(device_code), record.model_dump(), expires_at=expires_at + REMEMBERED
+    )
+    shown = f"{user_code[:4]}-{user_code[4:]}"
+    page = f"{ctx.settings.issuer}/device"
+    return {
+        "device_code": device_code,
+        "user_code": shown,
+        "verification_uri": page,
+        "verification_uri_complete": f"{page}?user_code={shown}",
+        "expires_in": LIFETIME,
+        "interval": INTERVAL,
+    }
+
+
+async def _new_user_code(ctx: Context, device_key: str, expires_at: float) -> str:
+    for _ in range(10):
+        code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+        if await ctx.store.add("user_code", code, {"device_code": device_key}, expires_at=expires_at):
+            return code
+    raise TemporarilyUnavailableError("No device code is free at the moment; try again later.")
+
+
+def normalise(user_code: str) -> str:
+    """A code as a person types it: case, spaces and dashes do not matter."""
+    return "".join(char for char in user_code.upper() if char.isascii() and char.isalnum())
+
+
+async def find(ctx: Context, user_code: str) -> DeviceCode | None:
+    """The undecided request that a user code stands for. Whoever asks limits how often (RFC 8628 5.1)."""
+    found = await _find(ctx, user_code)
+    return None if found is None else found[2]
+
+
+async def decide(ctx: Context, user_code: str, identity: Identity | None) -> DeviceCode | None:
+    """Approve as `identity`, or deny with None. A code is decided once; None when nothing is to decide."""
+    found = await _find(ctx, user_code)
+    if found is None:
+        return None
+    key, version, record = found
+    status = "denied" if identity is None else "approved"
+    decided = record.model_copy(update={"status": status, "identity": identity})
+    expires_at = record.expires_at + REMEMBERED
+    if not await ctx.store.swap("device_code", key, version, decided.model_dump(), expires_at=expires_at):
+        # A poll of the device came in between: it changes nothing that matters here.
+        return await decide(ctx, user_code, identity)
+    await ctx.store.delete("user_code", record.user_code)
+    return decided
+
+
+async def _find(ctx: Context, user_code: str) -> tuple[str, int, DeviceCode] | None:
+    pointer = await ctx.store.get("user_code", normalise(user_code))
+    entry = await ctx.store.get("device_code", pointer.value["device_code"]) if pointer else None
+    if entry is None:
+        return None
+    record = DeviceCode.model_validate(entry.value)
+    if record.status != "pending" or record.expires_at <= ctx.now():
+        return None
+    return entry.key, entry.version, record
+
+
+async def redeem(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
+    """One poll of the device (RFC 8628 section 3.4)."""
+    key = digest(form.require("device_code"))
+    entry = await ctx.store.get("device_code", key)
+    record = DeviceCode.model_validate(entry.value) if entry else None
+    if entry is None or record is None or record.client_id != client.client_id:
+        raise InvalidGrantError(INVALID)
+    if record.status == "denied":
+        raise AccessDeniedError("The person refused.")
+    if record.expires_at <= ctx.now():
+        raise ExpiredTokenError("The device code has expired; start again.")
+    if record.status == "pending":
+        await _wait(ctx, key, entry.version, record)
+    resource = target.resource_within(ctx, form, record.resource)
+    await answer.check_person(ctx, record.identity, client_id=client.client_id, resource=resource)
+    if await ctx.store.take("device_code", key) is None:
+        raise InvalidGrantError(INVALID)
+    given = await grant.create(
+        ctx,
+        client=client,
+        identity=record.identity,
+        resource=record.resource,
+        scope=record.scope,
+        lives=grant.lifetime(ctx, client),
+    )
+    await ctx.clients.touch(client)
+    token = await refresh_token.issue(ctx, given) if client.allows_grant("refresh_token") else None
+    return await answer.bearer(ctx, given, resource=resource, scope=given.scope, refresh_token=token)
+
+
+async def _wait(ctx: Context, key: str, version: int, record: DeviceCode) -> None:
+    """Note the poll and tell the device to go on, more slowly if it came too soon. A lost swap means that the
+    person has just decided, or another poll was noted: the next poll will see."""
+    now = ctx.now()
+    too_soon = now - record.polled_at < record.interval
+    interval = record.interval + INTERVAL if too_soon else record.interval
+    polled = record.model_copy(update={"polled_at": now, "interval": interval})
+    expires_at = record.expires_at + REMEMBERED
+    await ctx.store.swap("device_code", key, version, polled.model_dump(), expires_at=expires_at)
+    if too_soon:
+        raise SlowDownError(f"Poll every {interval} seconds at most.")
+    raise AuthorizationPendingError("The person has not decided yet.")

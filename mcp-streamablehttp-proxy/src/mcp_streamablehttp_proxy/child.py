@@ -40,10 +40,16 @@ class ChildError(Exception):
     """The server behind the proxy failed; HTTP 502. The text is a sentence that names it."""
 
 
+class CallCancelled(Exception):
+    """The call was cancelled by its own side; there is no response."""
+
+
 class Owner(Protocol):
     """Whoever uses a child: a handshake session, or a request of the stateless era."""
 
-    label: str
+    @property
+    def label(self) -> str:
+        """What the log calls it."""
 
     def deliver(self, message: Message, call: Call | None) -> None:
         """A request or notification from the server; `call` is the call it belongs to, if known.
@@ -59,9 +65,12 @@ class Owner(Protocol):
 
 
 class Call:
-    """One request on its way. `future` yields the response, whose id is the child's."""
+    """One request on its way. `future` yields the response, whose id is the child's.
 
-    __slots__ = ("client_id", "future", "id", "method", "owner", "started", "token")
+    After `interrupt` the old future yields None, and a new one stands in its place.
+    """
+
+    __slots__ = ("client_id", "context", "future", "id", "method", "owner", "started", "token")
 
     def __init__(
         self,
@@ -69,15 +78,30 @@ class Call:
         message: Message,
         owner: Owner,
         token: bytes | None,
-        future: asyncio.Future[Message],
+        future: asyncio.Future[Message | None],
     ) -> None:
         self.id = id_
-        self.client_id = message.id
+        self.client_id = message.id or b"null"
         self.method = message.method
         self.owner = owner
         self.token = token
         self.future = future
         self.started = time.monotonic()
+        self.context: Any = None
+        """For the owner; nothing here reads it."""
+
+    def interrupt(self) -> None:
+        """Let whoever awaits the response do something else first."""
+        if not self.future.done():
+            waiting, self.future = self.future, self.future.get_loop().create_future()
+            waiting.set_result(None)
+
+    async def response(self) -> Message:
+        """The response, whatever interrupts the wait. Raises ChildError, CallCancelled."""
+        while True:
+            response = await self.future
+            if response is not None:
+                return response
 
 
 class Child:
@@ -111,6 +135,7 @@ class Child:
         self._asked: dict[bytes, Owner] = {}
         self._tokens: OrderedDict[int, tuple[Owner, bytes]] = OrderedDict()
         self._junk = 0
+        self._fault: str | None = None
 
     def __repr__(self) -> str:
         return f"<Child {self.server.name} pid={self.pid}>"
@@ -134,10 +159,8 @@ class Child:
         """Kill a child that can no longer be understood."""
         if self.ended is None:
             log.warning("child failed", extra={**self.tags, "reason": reason})
-            self._junk_reason = reason
+            self._fault = reason
             self._process.kill()
-
-    _junk_reason: str | None = None
 
     @property
     def pid(self) -> int:
@@ -199,7 +222,7 @@ class Child:
                 params = {**message.params, "_meta": jsonrpc.dump(meta)}
                 message = message.with_params(params)
                 self._remember(number, owner, token)
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
         call = Call(number, message, owner, token, future)
         self._calls[number] = call
         self._process.write(message.with_id(b"%d" % number))
@@ -208,7 +231,7 @@ class Child:
     async def ask(self, method: str, params: object, owner: Owner) -> Message:
         """A request of the proxy's own; the response, result or error. Raises ChildError."""
         message = jsonrpc.parse(jsonrpc.request(0, method, params))
-        return await self.call(message, owner).future
+        return await self.call(message, owner).response()
 
     def notify(self, message: Message, owner: Owner) -> None:
         """Send a notification; ids in `notifications/cancelled` become the child's."""
@@ -218,9 +241,9 @@ class Child:
                 if call.owner is owner and wanted is not None and bytes(wanted) == call.client_id:
                     params = {**message.params, "requestId": b"%d" % call.id}
                     self._process.write(message.with_params(params).raw)
+                    self._abandon(call, "cancelled by the client")
                     return
-            if self._asked.get(bytes(wanted or b"")) is not owner:
-                return
+            return
         self._process.write(message.raw)
 
     def answer(self, message: Message, owner: Owner) -> bool:
@@ -233,12 +256,23 @@ class Child:
 
     def cancel(self, call: Call, reason: str) -> None:
         """Tell the server to stop, and forget the call: a late response is dropped."""
-        if self._calls.pop(call.id, None) is None:
-            return
-        params = {"requestId": call.id, "reason": reason}
-        self._process.write(jsonrpc.notification("notifications/cancelled", params))
+        if call.id in self._calls:
+            params = {"requestId": call.id, "reason": reason}
+            self._process.write(jsonrpc.notification("notifications/cancelled", params))
+            self._abandon(call, reason)
+
+    def expire(self, call: Call, reason: str) -> None:
+        """Tell the server to stop, and answer the call with an error of the proxy's own."""
+        if self._calls.pop(call.id, None) is not None:
+            params = {"requestId": call.id, "reason": reason}
+            self._process.write(jsonrpc.notification("notifications/cancelled", params))
+            self._settle(call, f"server {self.server.name} {reason}", jsonrpc.REQUEST_TIMEOUT)
+
+    def _abandon(self, call: Call, reason: str) -> None:
+        del self._calls[call.id]
         if not call.future.done():
-            call.future.cancel()
+            call.future.set_exception(CallCancelled(reason))
+            call.future.exception()
 
     def _check(self) -> None:
         if not self.alive:
@@ -317,7 +351,7 @@ class Child:
             reason = "no client that this request could belong to"
             self._process.write(jsonrpc.error(message.id, jsonrpc.INTERNAL_ERROR, reason))
         else:
-            assert message.id is not None  # noqa: S101 - a request has one
+            assert message.id is not None
             self._asked[message.id] = owner
             owner.deliver(message, call)
 
@@ -358,9 +392,7 @@ class Child:
     # what is no message, and the end
 
     def _not_a_message(self, line: bytes, problem: jsonrpc.MessageError) -> None:
-        log.warning(
-            "stdout line is not JSON-RPC", extra={**self.tags, "problem": problem.reason}
-        )
+        log.warning("stdout line is not JSON-RPC", extra={**self.tags, "problem": problem.reason})
         if self._answer_broken(line[:512], line[-512:], "wrote an answer that is not valid JSON-RPC"):
             return
         self._junk += 1
@@ -390,13 +422,13 @@ class Child:
         self._settle(call, f"server {self.server.name} {reason}")
         return True
 
-    def _settle(self, call: Call, reason: str) -> None:
+    def _settle(self, call: Call, reason: str, code: int = jsonrpc.INTERNAL_ERROR) -> None:
         if not call.future.done():
-            text = jsonrpc.error(b"%d" % call.id, jsonrpc.INTERNAL_ERROR, reason)
+            text = jsonrpc.error(b"%d" % call.id, code, reason)
             call.future.set_result(jsonrpc.parse(text))
 
     def _exited(self, how: str) -> None:
-        self.ended = self._junk_reason or how
+        self.ended = self._fault or how
         reason = f"server {self.server.name} {self.ended}"
         log.log(
             logging.INFO if self.closing else logging.WARNING,

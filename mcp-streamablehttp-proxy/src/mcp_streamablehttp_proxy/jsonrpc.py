@@ -19,6 +19,8 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+REQUEST_TIMEOUT: Final = -32001
+REQUEST_CANCELLED: Final = -32800
 
 Members = dict[str, Raw]
 """Top-level members of one JSON object, each value as raw JSON."""
@@ -54,9 +56,7 @@ class Message:
 
     __slots__ = ("_params", "id", "kind", "members", "method", "raw")
 
-    def __init__(
-        self, raw: bytes, members: Members, kind: Kind, id_: bytes | None, method: str
-    ) -> None:
+    def __init__(self, raw: bytes, members: Members, kind: Kind, id_: bytes | None, method: str) -> None:
         self.raw = raw
         self.members = members
         self.kind = kind
@@ -116,9 +116,7 @@ def parse(data: bytes) -> Message:
             raise MessageError(INVALID_REQUEST, 'member "id" must be a string or a number')
         return Message(data, members, Kind.REQUEST, id_, method)
     if ("result" in members) == ("error" in members):
-        raise MessageError(
-            INVALID_REQUEST, 'a message has "method", or exactly one of "result" and "error"'
-        )
+        raise MessageError(INVALID_REQUEST, 'a message has "method", or exactly one of "result" and "error"')
     if id_ is None or id_ == b"null":
         if "error" not in members:
             raise MessageError(INVALID_REQUEST, "a result needs the id of its request")
@@ -172,8 +170,9 @@ def _split_with_surrogates(data: bytes) -> Members:
     text = data.decode()
     members: Members = {}
     try:
-        if not isinstance(_python_value.decode(text), dict):
-            raise msgspec.ValidationError("Expected `object`")
+        _python_value.decode(text)
+        if not text.lstrip().startswith("{"):
+            raise msgspec.ValidationError("Expected `object`")  # noqa: TRY301 - as msgspec does
         at = _skip(text, _skip(text, 0) + 1)
         while text[at] != "}":
             key, at = _python_value.raw_decode(text, at)

@@ -86,21 +86,24 @@ class Process(asyncio.SubprocessProtocol):
     def write(self, line: bytes) -> None:
         """Send one line. Silently lost when the process has ended: `on_exit` tells."""
         if self._stdin is not None and not self._ended.is_set():
+            if self._server.log_bodies:
+                self._log("to server", line)
             self._stdin.write(line + b"\n")
 
     async def stop(self) -> None:
-        """End the whole group: stdin closed and SIGTERM, then SIGKILL after `stop_timeout`."""
-        if self._transport is None or self._ended.is_set():
+        """End the whole group: stdin closed, then SIGTERM, then SIGKILL, within `stop_timeout`."""
+        if self._transport is None or self._stdin is None:
             return
-        if self._stdin is not None:
-            self._stdin.close()
-        self._signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(self._server.stop_timeout):
-                await self._ended.wait()
-        except TimeoutError:
-            self._signal(signal.SIGKILL)
-            await self._ended.wait()
+        self._stdin.close()
+        patience = self._server.stop_timeout
+        for seconds, number in ((patience * 0.2, signal.SIGTERM), (patience * 0.8, signal.SIGKILL)):
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._ended.wait()
+                return
+            except TimeoutError:
+                self._signal(number)
+        await self._ended.wait()
 
     def kill(self) -> None:
         """SIGKILL the whole group at once."""
@@ -116,10 +119,12 @@ class Process(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:
             for line in self._stdout.feed(data):
+                if self._server.log_bodies:
+                    self._log("from server", line)
                 self._on_line(line)
         else:
             for line in self._stderr.feed(data):
-                self._log_stderr(line)
+                self._log("stderr", line)
 
     def process_exited(self) -> None:
         # What the leader started must not outlive it, nor keep its pipes open.
@@ -136,26 +141,18 @@ class Process(asyncio.SubprocessProtocol):
         if (line := self._stdout.rest()) is not None:
             self._on_line(line)
         if (line := self._stderr.rest()) is not None:
-            self._log_stderr(line)
+            self._log("stderr", line)
         self._ended.set()
         if self._transport is not None:
             self._on_exit(_ending(self._transport.get_returncode()))
             self._transport.close()
 
-    def _log_stderr(self, line: bytes | Oversize) -> None:
-        text = (
-            line.head + b" [...]" if isinstance(line, Oversize) else line
-        ).decode("utf-8", "replace")
+    def _log(self, event: str, line: bytes | Oversize) -> None:
+        kept = line.head + b" [...]" if isinstance(line, Oversize) else line
+        text = kept.decode("utf-8", "replace")
         if text.strip():
-            log.info(
-                "stderr",
-                extra={
-                    "server": self._server.name,
-                    "session": self.label,
-                    "pid": self.pid,
-                    "text": text,
-                },
-            )
+            extra = {"server": self._server.name, "session": self.label, "pid": self.pid}
+            log.info(event, extra={**extra, "text": text})
 
 
 def _ending(code: int | None) -> str:

@@ -60,6 +60,7 @@ class Server:
     max_line: int = 64 * MIB
     memory: int | None = None
     cpu: int | None = None
+    log_bodies: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -70,8 +71,7 @@ class Server:
             raise SettingsError(f"server {self.name}: the command is empty")
         if self.isolation not in ("session", "user", "shared"):
             raise SettingsError(
-                f"server {self.name}: isolation must be session, user or shared, "
-                f"not {self.isolation!r}"
+                f"server {self.name}: isolation must be session, user or shared, not {self.isolation!r}"
             )
         for name in ("max_children", "max_sessions"):
             if getattr(self, name) < 1:
@@ -133,7 +133,6 @@ class Settings:
     """Milliseconds that a 2025-11-25 client is asked to wait before it resumes a stream."""
     stream_after: float = 1.0
     """A call that is not answered by then is moved to an event stream, where it can be resumed."""
-    log_bodies: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -1,0 +1,259 @@
+"""The handshake era: 2025-11-25, 2025-06-18 and 2025-03-26 (with batches) over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from . import jsonrpc, trace
+from .child import Call, CallCancelled, Child, ChildError
+from .exchange import Exchange
+from .http import Refused, Request, accepts, event
+from .jsonrpc import INVALID_REQUEST, Kind, Message
+from .metrics import ServerMetrics
+from .pool import Pool
+from .session import Session, Sessions
+from .settings import Server, Settings
+from .streams import STANDING, Stream, parse_event_id
+
+_SESSION: Final = b"mcp-session-id"
+_SUBSCRIBING: Final = ("resources/subscribe", "resources/unsubscribe")
+_GONE: Final = "session not found: it ended, or never was; send initialize again"
+
+
+class LegacyEra:
+    """Answers POST, GET and DELETE of sessions."""
+
+    def __init__(self, server: Server, settings: Settings, pool: Pool, metrics: ServerMetrics) -> None:
+        self._server = server
+        self._settings = settings
+        self._metrics = metrics
+        self.sessions = Sessions(pool, settings)
+
+    async def handle(self, request: Request) -> None:
+        """Answer one request. Raises Refused, MessageError, ChildError, Unavailable, Disconnected."""
+        if request.method == "POST":
+            await self._post(request)
+        elif request.method == "GET":
+            await self._get(request)
+        else:
+            self._close(self._session(request), "deleted by the client")
+            await request.respond(200)
+
+    def _session(self, request: Request) -> Session:
+        id_ = request.headers.get(_SESSION)
+        if id_ is None:
+            raise Refused(400, INVALID_REQUEST, "Mcp-Session-Id is missing; send initialize first")
+        session = self.sessions.get(id_, request.principal)
+        if session is None:
+            raise Refused(404, INVALID_REQUEST, _GONE)
+        session.touch()
+        return session
+
+    def _close(self, session: Session, reason: str) -> None:
+        self.sessions.close(session, reason)
+        self._metrics.sessions.set(len(self.sessions))
+
+    def sweep(self) -> None:
+        self.sessions.sweep()
+        self._metrics.sessions.set(len(self.sessions))
+
+    def drain(self) -> None:
+        """End the streams that only wait for what a server may say one day."""
+        self.sessions.drain()
+
+    def close(self) -> None:
+        self.sessions.close_all()
+        self._metrics.sessions.set(0)
+
+    # POST
+
+    async def _post(self, request: Request) -> None:
+        json, sse = accepts(request.headers)
+        if not json and not sse:
+            raise Refused(406, INVALID_REQUEST, "Accept must list application/json and text/event-stream")
+        body = request.body
+        if body.lstrip(b" \t\r\n")[:1] == b"[":
+            await self._batch(request, json, sse)
+            return
+        message = jsonrpc.parse(body)
+        if message.method == "initialize" and message.kind is Kind.REQUEST:
+            await self._initialize(request, message, json)
+            return
+        session = self._session(request)
+        session.active += 1
+        try:
+            if message.kind is Kind.REQUEST:
+                await self._request(request, session, message, json, sse)
+            else:
+                await self._accept(session, message)
+                await request.respond(202)
+        finally:
+            session.active -= 1
+            session.touch()
+
+    async def _initialize(self, request: Request, message: Message, json: bool) -> None:
+        if _SESSION in request.headers:
+            self._session(request)
+            raise Refused(400, INVALID_REQUEST, "this session is initialized already")
+        opening = asyncio.ensure_future(self.sessions.open(message, request.principal))
+        gone = asyncio.ensure_future(request.disconnected())
+        try:
+            await asyncio.wait((opening, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                session, response = await opening
+                head = [(_SESSION, session.id.encode())] if response.result is not None else []
+                await _answer(request, json, response.with_id(message.id or b"null"), head)
+        finally:
+            gone.cancel()
+            opening.cancel()
+            self._metrics.sessions.set(len(self.sessions))
+
+    async def _accept(self, session: Session, message: Message) -> None:
+        """Pass on a notification or an answer."""
+        child = await _child(session)
+        if message.kind is Kind.RESPONSE:
+            child.answer(message, session)
+        elif session.exclusive or message.method != "notifications/initialized":
+            child.notify(message, session)
+
+    async def _request(
+        self, request: Request, session: Session, message: Message, json: bool, sse: bool
+    ) -> None:
+        child = await _child(session)
+        exchange = Exchange(session, child, self._settings, sse)
+        call = self._call(request, exchange, message)
+        if isinstance(call, bytes):
+            await _answer(request, json, call)
+            return
+        timer = self._timer(exchange)
+        try:
+            response = await call.future
+        except (ChildError, CallCancelled):
+            body = exchange.answer(call)
+        else:
+            if response is None:
+                await exchange.stream_out(request, self._server.request_timeout)
+                return
+            body = response.with_id(call.client_id)
+        finally:
+            timer.cancel()
+            self._metrics.latency.observe(time.monotonic() - call.started)
+        self._metrics.sent.inc(len(body))
+        await _answer(request, json, body)
+
+    def _timer(self, exchange: Exchange) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        if exchange.streamable:
+            return loop.call_later(self._settings.stream_after, exchange.open_stream)
+        return loop.call_later(self._server.request_timeout, exchange.expire)
+
+    def _call(self, request: Request, exchange: Exchange, message: Message) -> Call | bytes:
+        """Send a request on its way; the answer itself if the child need not be asked."""
+        message = trace.carry(request.headers, message)
+        session = exchange.session
+        if not session.exclusive and message.method in _SUBSCRIBING:
+            known = session.note_subscription(message)
+            if known is not None:
+                return known.raw
+        return exchange.add(message)
+
+    async def _batch(self, request: Request, json: bool, sse: bool) -> None:
+        items = [jsonrpc.parse(item) for item in jsonrpc.split_batch(request.body)]
+        session = self._session(request)
+        if session.version not in ("2025-03-26", "2024-11-05"):
+            reason = f"protocol version {session.version} has no batches; send one message at a time"
+            raise Refused(400, INVALID_REQUEST, reason)
+        if any(item.method == "initialize" for item in items):
+            raise Refused(400, INVALID_REQUEST, "initialize must not be part of a batch")
+        session.active += 1
+        try:
+            child = await _child(session)
+            exchange = Exchange(session, child, self._settings, sse)
+            answers = []
+            for item in items:
+                if item.kind is Kind.REQUEST:
+                    answer = self._call(request, exchange, item)
+                    if isinstance(answer, bytes):
+                        answers.append(answer)
+                else:
+                    await self._accept(session, item)
+            if not exchange.calls and not answers:
+                await request.respond(202)
+                return
+            timer = self._timer(exchange)
+            try:
+                collected = await exchange.collect()
+            finally:
+                timer.cancel()
+            if collected is None:
+                for answer in answers:
+                    session.emit(exchange.open_stream(), answer)
+                await exchange.stream_out(request, self._server.request_timeout)
+            else:
+                await _answer(request, json, b"[" + b",".join((*answers, *collected)) + b"]")
+        finally:
+            session.active -= 1
+            session.touch()
+
+    # GET
+
+    async def _get(self, request: Request) -> None:
+        if not accepts(request.headers)[1]:
+            raise Refused(406, INVALID_REQUEST, "Accept must list text/event-stream")
+        session = self._session(request)
+        last = request.headers.get(b"last-event-id")
+        resumed = parse_event_id(last) if last else None
+        if last and resumed is None:
+            raise Refused(400, INVALID_REQUEST, "Last-Event-ID is none that this session sent")
+        stream = session.standing
+        sequence = stream.sent
+        if resumed is not None:
+            number, sequence = resumed
+            if number != STANDING:
+                stream = session.streams.get(number) or finished(number)
+        elif stream.connected:
+            raise Refused(409, INVALID_REQUEST, "this session has an open stream already")
+        stream.connect()
+        for missed in session.store.after(stream.number, sequence):
+            stream.push(missed)
+        session.active += 1
+        try:
+            await request.start_stream()
+            await stream.run(request, self._settings)
+        finally:
+            session.active -= 1
+            session.touch()
+
+
+def finished(number: int) -> Stream:
+    """A stream whose last message was sent already, for replaying what a client missed."""
+    stream = Stream(number)
+    stream.close()
+    return stream
+
+
+async def _child(session: Session) -> Child:
+    try:
+        return await session.child()
+    except ChildError:
+        if session.ended is not None:
+            raise Refused(404, INVALID_REQUEST, _GONE) from None
+        raise
+
+
+async def _answer(
+    request: Request, json: bool, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """One message, as JSON or as an event stream of one event."""
+    if json:
+        await request.respond(200, body, headers)
+        return
+    await request.start_stream(headers)
+    await request.send_event(event(body))
+    await request.end_stream()

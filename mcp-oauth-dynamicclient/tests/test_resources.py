@@ -42,7 +42,8 @@ def test_one_host_knows_its_servers(one_host: Resources, url: str, canonical: st
         "http://localhost:8080/mcp", "http://localhost:8080/", "http://localhost:8080", "http://localhost:8080//mcp",
         "http://localhost:8080/time//mcp", "http://localhost:8080/time/../mcp", "http://localhost:8080/./mcp",
         "http://localhost:8080/time/mcp/mcp", "http://localhost:8080/ti%6de/mcp", "http://localhost:8080/a%2fb/mcp",
-        "http://localhost:8080/time\\mcp", "http://localhost:8080/ti me/mcp", "http://localhost:8080/time/MCP",
+        "http://localhost:8080/time\\mcp",
+        "http://localhost:8080/ti me/mcp", "http://localhost:8080/time/MCP",
         "http://localhost/time/mcp", "http://localhost:8081/time/mcp", "https://localhost:8080/time/mcp",
         "http://localhost.:8080/time/mcp", "http://user@localhost:8080/time/mcp", "http://evil.com/time/mcp",
         "http://localhost:8080@evil.com/time/mcp", "http://127.0.0.1:8080/time/mcp",
@@ -51,7 +52,8 @@ def test_one_host_knows_its_servers(one_host: Resources, url: str, canonical: st
         "/time/mcp", "time", "", "http://localhost:8080/tïme/mcp",
         "http://localhost:8080/time/mcp\n",
         "http://localhost:99999/time/mcp",
-        "http://localhost:8080/a/b/c/d/e/mcp", "http://[::1/mcp", "http://localhost:8080/" + "a" * 3000 + "/mcp",
+        "http://localhost:8080/a/b/c/d/e/mcp", "http://[::1/mcp",
+        "http://localhost:8080/" + "a" * 3000 + "/mcp",
     ],
 )  # fmt: skip
 def test_one_host_knows_no_other_address(one_host: Resources, url: str) -> None:

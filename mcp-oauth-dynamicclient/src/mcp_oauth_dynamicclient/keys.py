@@ -1,0 +1,165 @@
+"""The RSA keys that sign access tokens.
+
+They live in the store, the private part sealed under GATEWAY_SECRET, so every replica signs and verifies with
+the same ones. The newest key signs. Rotation gives its predecessors an end, later than every token they
+signed, and so logs nobody out. A key that cannot be unsealed (GATEWAY_SECRET was changed) counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from .sealing import Seal
+from .settings import Settings
+from .store import Entry, Store
+
+KEY_BITS = 2048
+FRESH = 0.5
+"""Seconds for which a replica relies on the keys it has read."""
+OVERLAP = 600
+"""Seconds that a replaced key outlives the last token it can have signed."""
+ROTATION_LOCK = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    kid: str
+    created_at: float
+    expires_at: float | None
+    """When a replaced key leaves; None for the one that signs."""
+    public: dict[str, str]
+    """The JWK as `/jwks` publishes it (RFC 7517)."""
+    private_pem: str = field(repr=False)
+
+
+class KeyRing:
+    def __init__(self, settings: Settings, store: Store, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        self._seal = Seal(settings.gateway_secret.get_secret_value(), "signing keys", now)
+        self._rotate_after = settings.key_rotation_interval
+        self._retire_after = settings.access_token_lifetime + OVERLAP
+        self._keys: dict[str, SigningKey] = {}
+        self._read_at = float("-inf")
+        self._reads = 0
+        self._reading = asyncio.Lock()
+
+    def find(self, kid: str) -> SigningKey | None:
+        """A key among those read last; see `refresh`."""
+        return self._keys.get(kid)
+
+    @property
+    def stale(self) -> bool:
+        return not 0 <= self._now() - self._read_at < FRESH
+
+    async def refresh(self) -> None:
+        """Read the keys again unless that was done a moment ago. StoreUnavailable when it cannot be done."""
+        if self.stale:
+            async with self._reading:
+                if self.stale:
+                    await self._read()
+
+    async def seek(self, kid: str) -> SigningKey | None:
+        """A key that another replica may have made this very moment; a crowd of seekers reads once."""
+        await self.refresh()
+        asked = self._reads
+        if kid not in self._keys:
+            async with self._reading:
+                if self._reads == asked:
+                    await self._read()
+        return self._keys.get(kid)
+
+    async def signing(self) -> SigningKey:
+        """The key to sign with: made on first use, replaced when it has served its time."""
+        await self.refresh()
+        newest = self._newest()
+        if newest is None:
+            return await self._create()
+        due = self._now() >= newest.created_at + self._rotate_after
+        if due and await self._store.increment(f"rotate:{newest.kid}", window=ROTATION_LOCK) == 1:
+            return await self.rotate()
+        return newest
+
+    async def published(self) -> list[SigningKey]:
+        """Every key that verifies, newest first; the first one signs."""
+        await self.signing()
+        return sorted(self._keys.values(), key=_age, reverse=True)
+
+    async def rotate(self) -> SigningKey:
+        """A new signing key; the others stay until no token of theirs is alive."""
+        new = await self._create()
+        ends = self._now() + self._retire_after
+        async for entry in self._store.list("key"):
+            if entry.key != new.kid and entry.expires_at is None:
+                await self._store.swap("key", entry.key, entry.version, entry.value, expires_at=ends)
+        await self._read()
+        return new
+
+    async def remove(self, kid: str) -> bool:
+        """Forget a key at once: every token it signed is refused from now on. For a key that leaked."""
+        removed = await self._store.delete("key", kid)
+        await self._read()
+        return removed
+
+    async def _create(self) -> SigningKey:
+        private = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=KEY_BITS)
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        public = _jwk(private.public_key())
+        sealed = self._seal.seal({"pem": pem})
+        value = {"public": public, "private": sealed, "created_at": self._now()}
+        await self._store.put("key", public["kid"], value)
+        await self._read()
+        return self._keys[public["kid"]]
+
+    async def _read(self) -> None:
+        started = self._now()
+        self._reads += 1
+        keys = [self._open(entry) async for entry in self._store.list("key")]
+        self._keys = {key.kid: key for key in keys if key is not None}
+        self._read_at = started
+
+    def _open(self, entry: Entry) -> SigningKey | None:
+        known = self._keys.get(entry.key)
+        if known is not None and known.expires_at == entry.expires_at:
+            return known
+        secret = self._seal.open(entry.value["private"])
+        if secret is None:
+            return None
+        created_at = entry.value["created_at"]
+        return SigningKey(entry.key, created_at, entry.expires_at, entry.value["public"], secret["pem"])
+
+    def _newest(self) -> SigningKey | None:
+        current = [key for key in self._keys.values() if key.expires_at is None]
+        return max(current, key=_age, default=None)
+
+
+def _age(key: SigningKey) -> tuple[bool, float, str]:
+    return key.expires_at is None, key.created_at, key.kid
+
+
+def _jwk(public: rsa.RSAPublicKey) -> dict[str, str]:
+    numbers = public.public_numbers()
+    members = {"e": _base64url(numbers.e), "kty": "RSA", "n": _base64url(numbers.n)}
+    thumbprint = hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest()
+    kid = base64.urlsafe_b64encode(thumbprint).rstrip(b"=").decode()
+    return {**members, "use": "sig", "alg": "RS256", "kid": kid}
+
+
+def _base64url(number: int) -> str:
+    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def public_keys(keys: list[SigningKey]) -> dict[str, Any]:
+    """The JWK Set (RFC 7517 section 5)."""
+    return {"keys": [key.public for key in keys]}

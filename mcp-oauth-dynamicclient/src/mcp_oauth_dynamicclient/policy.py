@@ -1,0 +1,66 @@
+"""Who is admitted. An empty list admits nobody; `*` admits every account of its provider."""
+
+from __future__ import annotations
+
+from .records import Account, Identity
+from .settings import Settings
+from .store import Store
+
+
+class Policy:
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._local = settings.local_accounts
+        self._github = settings.github_client_id is not None
+        self._github_users = _folded(settings.allowed_github_users)
+        self._github_groups = _folded(settings.allowed_github_orgs)
+        self._oidc = settings.oidc_issuer is not None
+        self._oidc_users = _folded(settings.allowed_oidc_users)
+        self._oidc_groups = set(settings.allowed_oidc_groups)
+        self._id_jag = settings.id_jag_issuer is not None
+
+    def allowed(self, identity: Identity) -> str | None:
+        """None when the settings admit the person, else the reason they do not."""
+        match identity.provider:
+            case "local":
+                return None if self._local else "local accounts are switched off"
+            case "github":
+                return self._allowed_github(identity)
+            case "oidc":
+                return self._allowed_oidc(identity)
+            case "id-jag":
+                return None if self._id_jag else "enterprise-managed authorization is switched off"
+
+    async def still_allowed(self, identity: Identity) -> str | None:
+        """As `allowed`, and a local account must still exist and be enabled."""
+        reason = self.allowed(identity)
+        if reason is not None or identity.provider != "local":
+            return reason
+        entry = await self._store.get("account", identity.login)
+        if entry is None:
+            return "the account was removed"
+        return "the account is disabled" if Account.model_validate(entry.value).disabled else None
+
+    def _allowed_github(self, identity: Identity) -> str | None:
+        if not self._github:
+            return "sign-in with GitHub is switched off"
+        if "*" in self._github_users or identity.login.casefold() in self._github_users:
+            return None
+        if any(group.casefold() in self._github_groups for group in identity.groups):
+            return None
+        return "not in ALLOWED_GITHUB_USERS, nor a member of ALLOWED_GITHUB_ORGS"
+
+    def _allowed_oidc(self, identity: Identity) -> str | None:
+        if not self._oidc:
+            return "sign-in with OpenID Connect is switched off"
+        names = {"*", f"sub:{identity.subject}".casefold()}
+        if identity.email:
+            email = identity.email.casefold()
+            names |= {email, f"*@{email.rpartition('@')[2]}"}
+        if names & self._oidc_users or self._oidc_groups.intersection(identity.groups):
+            return None
+        return "not in ALLOWED_OIDC_USERS, nor in a group of ALLOWED_OIDC_GROUPS"
+
+
+def _folded(names: tuple[str, ...]) -> set[str]:
+    return {name.casefold() for name in names}

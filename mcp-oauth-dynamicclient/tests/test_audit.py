@@ -1,0 +1,76 @@
+"""One JSON line per decision, and never a secret in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mcp_oauth_dynamicclient.audit import Audit
+from mcp_oauth_dynamicclient.tokens import new_secret
+
+
+def test_a_decision_is_one_line_with_who_which_what_and_why(tmp_path: Path) -> None:
+    audit = Audit(str(tmp_path / "audit.log"), now=lambda: 1_795_455_740.5)
+    audit.record(
+        "token.issue", outcome="refused", user="github:1", client="client_1",
+        resource="https://time.example.com/mcp", reason="not\nin ALLOWED_GITHUB_USERS", address="192.0.2.1",
+    )  # fmt: skip
+    audit.record("key.rotate", outcome="done")
+    audit.close()
+    first, second = (tmp_path / "audit.log").read_text().splitlines()
+    assert json.loads(first) == {
+        "time": "2026-11-23T17:42:20.500+00:00", "event": "token.issue", "outcome": "refused",
+        "user": "github:1", "client": "client_1", "resource": "https://time.example.com/mcp",
+        "reason": "not\nin ALLOWED_GITHUB_USERS", "address": "192.0.2.1",
+    }  # fmt: skip
+    assert json.loads(second) == {
+        "time": "2026-11-23T17:42:20.500+00:00",
+        "event": "key.rotate",
+        "outcome": "done",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer abcdefghijklmnopqrst", "basic dXNlcjpwYXNzd29yZDEyMw==", new_secret(), new_secret("reg-"),
+        f"the token {new_secret()} was sent twice", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "-----BEGIN PRIVATE KEY-----",
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_secret_is_redacted_wherever_it_stands(
+    capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    audit = Audit("-")
+    audit.record("x", outcome="refused", reason=text, client=text, note=text)
+    line = capsys.readouterr().out
+    assert text not in line
+    assert line.count("[redacted]") == 3
+
+
+@pytest.mark.parametrize(
+    "field", ["access_token", "client_secret", "password", "code", "code_verifier", "cookie"]
+)
+def test_a_field_named_like_a_secret_is_redacted(capsys: pytest.CaptureFixture[str], field: str) -> None:
+    Audit("-").record("x", outcome="refused", **{field: "short"})
+    assert json.loads(capsys.readouterr().out)[field] == "[redacted]"
+
+
+def test_the_log_file_is_private_and_is_reopened_after_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    audit = Audit(str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    audit.record("before", outcome="done")
+    path.rename(tmp_path / "audit.log.1")
+    audit.record("after", outcome="done")
+    audit.close()
+    assert json.loads(path.read_text())["event"] == "after"
+
+
+def test_observers_are_told_of_each_decision(tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+    audit = Audit(str(tmp_path / "audit.log"), observe=lambda event, outcome: seen.append((event, outcome)))
+    audit.record("token.issue", outcome="issued")
+    audit.close()
+    assert seen == [("token.issue", "issued")]

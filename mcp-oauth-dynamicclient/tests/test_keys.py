@@ -1,0 +1,90 @@
+"""Signing keys: in the store, sealed, shared, rotated without logging anyone out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from mcp_oauth_dynamicclient.keys import KeyRing, public_keys
+from mcp_oauth_dynamicclient.settings import Settings
+from mcp_oauth_dynamicclient.store import Store
+
+
+async def test_the_first_use_makes_a_key_and_the_next_start_finds_it(
+    settings: Settings, store: Store, clock: Any
+) -> None:
+    first = await KeyRing(settings, store, clock).signing()
+    again = await KeyRing(settings, store, clock).signing()
+    assert again == first
+    assert again.private_pem.startswith("-----BEGIN PRIVATE KEY-----")
+
+
+async def test_the_private_part_is_sealed_in_the_store_and_absent_from_the_key_set(
+    settings: Settings, store: Store, clock: Any
+) -> None:
+    ring = KeyRing(settings, store, clock)
+    key = await ring.signing()
+    entry = await store.get("key", key.kid)
+    assert entry is not None
+    assert "PRIVATE" not in json.dumps(entry.value)
+    assert "PRIVATE" not in repr(key)
+    assert public_keys(await ring.published()) == {"keys": [key.public]}
+    assert set(key.public) == {"kty", "n", "e", "use", "alg", "kid"}
+
+
+async def test_another_secret_opens_no_key_and_makes_its_own(
+    make_settings: Callable[..., Settings], store: Store, clock: Any
+) -> None:
+    old = await KeyRing(make_settings(), store, clock).signing()
+    ring = KeyRing(make_settings(gateway_secret="another-secret-0123456789-abcdefghijkl"), store, clock)
+    new = await ring.signing()
+    assert new.kid != old.kid
+    assert ring.find(old.kid) is None
+
+
+async def test_a_replaced_key_verifies_until_no_token_of_its_own_is_alive(
+    settings: Settings, store: Store, clock: Any
+) -> None:
+    ring = KeyRing(settings, store, clock)
+    old = await ring.signing()
+    new = await ring.rotate()
+    assert (await ring.signing()).kid == new.kid
+    clock.advance(settings.access_token_lifetime + 1)
+    assert {key.kid for key in await ring.published()} == {old.kid, new.kid}
+    clock.advance(600)
+    assert {key.kid for key in await ring.published()} == {new.kid}
+
+
+async def test_keys_rotate_on_schedule_once_whatever_the_number_of_replicas(
+    settings: Settings, store: Store, clock: Any
+) -> None:
+    one, two = KeyRing(settings, store, clock), KeyRing(settings, store, clock)
+    old = await one.signing()
+    clock.advance(settings.key_rotation_interval - 1)
+    assert (await one.signing()).kid == old.kid
+    clock.advance(1)
+    new = await one.signing()
+    assert new.kid != old.kid
+    assert (await two.signing()).kid == new.kid
+    assert len([entry async for entry in store.list("key")]) == 2
+
+
+async def test_a_replica_learns_of_a_rotation_within_half_a_second(
+    settings: Settings, store: Store, clock: Any
+) -> None:
+    one, two = KeyRing(settings, store, clock), KeyRing(settings, store, clock)
+    await two.signing()
+    new = await one.rotate()
+    clock.advance(0.5)
+    await two.refresh()
+    assert two.find(new.kid) is not None
+
+
+async def test_a_removed_key_is_gone_at_once(settings: Settings, store: Store, clock: Any) -> None:
+    ring = KeyRing(settings, store, clock)
+    leaked = await ring.signing()
+    await ring.rotate()
+    assert await ring.remove(leaked.kid) is True
+    assert ring.find(leaked.kid) is None
+    assert await ring.remove(leaked.kid) is False

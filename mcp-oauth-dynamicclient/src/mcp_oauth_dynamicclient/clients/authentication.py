@@ -13,10 +13,9 @@ from ..context import Context
 from ..errors import InvalidClientError, InvalidRequestError, InvalidTokenError, OAuth2Error
 from ..forms import Form
 from ..records import Client
-from ..tokens import digest
+from ..tokens import ASSERTION_ALGORITHMS, digest
 from . import assertions
 from .documents import ALTERNATIVES, UnusableDocumentError
-from .metadata import ASSERTION_ALGORITHMS
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

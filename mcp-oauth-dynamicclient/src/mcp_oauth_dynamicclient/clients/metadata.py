@@ -16,6 +16,7 @@ from joserfc.errors import JoseError
 
 from ..errors import InvalidClientMetadataError, InvalidRedirectURIError
 from ..settings import Settings
+from ..tokens import ASSERTION_ALGORITHMS
 from . import redirects
 
 Source = Literal["dynamic", "document", "preregistered"]
@@ -28,7 +29,6 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
-ASSERTION_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 
 STRINGS = {
     "client_name": 200,

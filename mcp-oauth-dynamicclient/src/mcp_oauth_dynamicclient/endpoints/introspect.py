@@ -36,7 +36,7 @@ def routes(ctx: Context) -> APIRouter:
 
 async def _access_token(ctx: Context, client: Client, token: str) -> dict[str, Any] | None:
     try:
-        claims = ctx.tokens.verify_signature(token)
+        claims = await ctx.tokens.verify(token)
     except InvalidTokenError:
         return None
     given = await _live(ctx, client, claims["client_id"], claims["grant_id"])

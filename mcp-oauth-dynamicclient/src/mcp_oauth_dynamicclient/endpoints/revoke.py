@@ -45,7 +45,7 @@ async def _revoke_refresh_token(ctx: Context, client: Client, token: str) -> boo
 async def _revoke_access_token(ctx: Context, client: Client, token: str) -> None:
     """An access token ends alone; its grant stays."""
     try:
-        claims = ctx.tokens.verify_signature(token)
+        claims = await ctx.tokens.verify(token)
     except InvalidTokenError:
         return
     if claims["client_id"] != client.client_id:

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 
 from ..clients import assertions
-from ..clients.metadata import ASSERTION_ALGORITHMS
 from ..context import Context
 from ..errors import (
     InvalidGrantError,
@@ -20,6 +19,7 @@ from ..errors import (
 )
 from ..forms import Form
 from ..records import Client, Identity
+from ..tokens import ASSERTION_ALGORITHMS
 from . import answer, grant, target
 
 TYPE = "oauth-id-jag+jwt"

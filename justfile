@@ -7,7 +7,7 @@ python := justfile_directory() / ".venv/bin/python"
 default:
     @just --list --unsorted
 
-# Start the whole gateway on this machine, without Docker (PORT=8080)
+# Start the whole gateway on this machine, without Docker (PORT=8080), with your own servers: `run mcp.json`
 run *args: _setup
     @{{python}} -m gateway.run {{args}}
 

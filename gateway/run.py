@@ -1,4 +1,6 @@
-"""`just run`: the whole gateway on this machine, without Docker.
+"""`just run [mcp.json ...]`: the whole gateway on this machine, without Docker.
+
+Servers of your own, in Claude Desktop's `mcpServers` form, get an address beside the built-in ones.
 
 State lives in `.gateway/` (`GATEWAY_STATE` names another folder): the secret, the authorization server's
 database, and a log file for each service. A second start finds keys, clients and tokens again.
@@ -15,13 +17,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from .process import Process
-from .services import BIN, PASSED_ON, Service, auth_settings, edge, local_services
+from .servers_file import ServersFileError, StdioServer, read_servers
+from .services import BIN, NATIVE, PASSED_ON, Service, auth_settings, edge, local_services
 
 READY_WITHIN = 60.0
 """Seconds a service has to answer its health check."""
@@ -43,9 +47,10 @@ def main() -> int:
         settings = auth_settings(public_url, state, stored_secret(state / "secret"), os.environ)
         if sys.argv[1:2] == ["--auth"]:
             return auth_command(sys.argv[2:], settings)
+        own = [server for path in sys.argv[1:] for server in read_servers(Path(path), NATIVE)]
         refuse_taken_port(port)
-        return asyncio.run(LocalGateway(port, public_url, state, settings).run())
-    except StartError as error:
+        return asyncio.run(LocalGateway(port, public_url, state, settings, own).run())
+    except (StartError, ServersFileError) as error:
         print(f"run: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -86,11 +91,14 @@ def auth_environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 class LocalGateway:
-    def __init__(self, port: int, public_url: str, state: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, port: int, public_url: str, state: Path, settings: dict[str, str], own: Sequence[StdioServer]
+    ) -> None:
         self.port = port
         self.public_url = public_url
         self.state = state
         self.settings = settings
+        self.own = own
         self.console = Console(highlight=False)
         self.processes: list[Process] = []
         self.showing_logs = False
@@ -118,7 +126,7 @@ class LocalGateway:
     async def _start_and_watch(self) -> None:
         began = time.monotonic()
         password = await asyncio.to_thread(first_account, self.settings)
-        services = local_services(self.settings)
+        services = local_services(self.settings, self.own)
         services.append(edge(services, self.port, self.public_url))
         self.processes = [
             Process(service, self.state / "logs" / f"{service.name}.log", self._show) for service in services

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .servers_file import StdioServer
+
+NATIVE = ("auth", "echo-stateless", "echo-stateful", "fetch", "time", "traefik")
 BIN = Path(sys.executable).parent
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 SIGN_IN = ("GITHUB_", "ALLOWED_", "OIDC_")
@@ -41,28 +44,28 @@ def auth_settings(
     }
 
 
-def local_services(auth_environment: Mapping[str, str]) -> list[Service]:
-    """The authorization server, the three native servers and one unmodified stdio server, on free ports."""
+def local_services(auth_environment: Mapping[str, str], own: Sequence[StdioServer] = ()) -> list[Service]:
+    """The authorization server, the three native servers, one unmodified stdio server and the person's own
+    ones, on free ports."""
     services = []
+    trusting = {"MCP_TRUST_IDENTITY": "true"}
 
-    def add(
-        name: str, *command: str, environment: Mapping[str, str] | None = None, served: bool = True
-    ) -> None:
+    def add(name: str, *start: str, end: Sequence[str] = (), **environment: str) -> None:
         port = free_port()
-        arguments = tuple(part.replace("{port}", str(port)) for part in command)
-        program = (str(BIN / arguments[0]), *arguments[1:])
-        services.append(Service(name, program, port, environment or {"MCP_TRUST_IDENTITY": "true"}, served))
+        program, *arguments = start
+        command = (str(BIN / program), *arguments, "--port", str(port), *end)
+        services.append(Service(name, command, port, environment, served=name != "auth"))
 
-    add(
-        "auth",
-        "mcp-oauth-server", "serve", "--host", "127.0.0.1", "--port", "{port}",
-        environment=auth_environment,
-        served=False,
-    )  # fmt: skip
-    add("echo-stateless", "mcp-echo-streamablehttp-server-stateless", "--port", "{port}")
-    add("echo-stateful", "mcp-echo-streamablehttp-server-stateful", "--port", "{port}")
-    add("fetch", "mcp-fetch-streamablehttp-server", "--port", "{port}")
-    add("time", "mcp-streamablehttp-proxy", "--port", "{port}", "--", str(BIN / "mcp-server-time"))
+    add("auth", "mcp-oauth-server", "serve", "--host", "127.0.0.1", **auth_environment)
+    add("echo-stateless", "mcp-echo-streamablehttp-server-stateless", **trusting)
+    add("echo-stateful", "mcp-echo-streamablehttp-server-stateful", **trusting)
+    add("fetch", "mcp-fetch-streamablehttp-server", **trusting)
+    add("time", "mcp-streamablehttp-proxy", end=("--", str(BIN / "mcp-server-time")), **trusting)
+    for server in own:
+        # Values travel in the environment, where other users of the machine cannot read them.
+        passed = [option for name in server.environment for option in ("--env", name)]
+        environment = {**server.environment, **trusting}
+        add(server.name, "mcp-streamablehttp-proxy", end=(*passed, "--", *server.command), **environment)
     return services
 
 

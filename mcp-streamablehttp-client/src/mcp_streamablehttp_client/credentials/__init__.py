@@ -1,0 +1,1 @@
+"""Where registrations and tokens are kept."""

@@ -1,0 +1,148 @@
+"""Tokens keyed by issuer and resource, registrations by issuer, servers by URL.
+
+Secrets live in the keyring when one works, else in private files; the index of servers, which
+holds none, is always files. `CREDENTIAL_STORAGE_PATH` names another directory and means files.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ClientError
+from .files import FileSecrets, make_private
+from .records import Client, Server, Tokens
+from .system_keyring import KeyringSecrets, KeyringUnusable, open_keyring
+
+_MODE = "storage"
+
+
+class Store:
+    def __init__(self, directory: Path | None = None) -> None:
+        configured = os.environ.get("CREDENTIAL_STORAGE_PATH")
+        if directory is None and configured:
+            directory = Path(configured).expanduser()
+        self._files_only = directory is not None
+        if directory is None:
+            import platformdirs
+
+            directory = Path(platformdirs.user_data_dir("mcp-streamablehttp-client", False))
+        self.directory = directory
+        self._files = FileSecrets(directory)
+        self._keyring: KeyringSecrets | None = None
+
+    def server(self, url: str) -> Server | None:
+        text = self._files.read(_name("server", url))
+        server = Server.from_dict(_object(text)) if text else None
+        return server if server is not None and server.url == url else None
+
+    def servers(self) -> list[Server]:
+        found = (
+            Server.from_dict(_object(path.read_text(encoding="utf-8")))
+            for path in sorted(self.directory.glob("server-*.json"))
+        )
+        return [server for server in found if server is not None]
+
+    def save_server(self, server: Server) -> None:
+        self._files.write(_name("server", server.url), json.dumps(server.to_dict(), indent=1))
+
+    def delete_server(self, url: str) -> bool:
+        return self._files.delete(_name("server", url))
+
+    def tokens(self, issuer: str, resource: str) -> Tokens | None:
+        text = self._read(_name("tokens", issuer, resource))
+        tokens = Tokens.from_dict(_object(text)) if text else None
+        same = tokens is not None and (tokens.issuer, tokens.resource) == (issuer, resource)
+        return tokens if same else None
+
+    def save_tokens(self, tokens: Tokens) -> None:
+        name = _name("tokens", tokens.issuer, tokens.resource)
+        self._write(name, json.dumps(tokens.to_dict()))
+
+    def delete_tokens(self, issuer: str, resource: str) -> bool:
+        return self._delete(_name("tokens", issuer, resource))
+
+    def client(self, issuer: str) -> Client | None:
+        text = self._read(_name("client", issuer))
+        client = Client.from_dict(_object(text)) if text else None
+        return client if client is not None and client.issuer == issuer else None
+
+    def save_client(self, client: Client) -> None:
+        self._write(_name("client", client.issuer), json.dumps(client.to_dict()))
+
+    def delete_client(self, issuer: str) -> bool:
+        return self._delete(_name("client", issuer))
+
+    @asynccontextmanager
+    async def locked(self, purpose: str, *key: str, seconds: float) -> AsyncIterator[None]:
+        """Hold a lock that excludes other tasks and other processes; raises ClientError when it
+        cannot be had within `seconds`."""
+        from filelock import AsyncFileLock, Timeout
+
+        try:
+            make_private(self.directory)
+            lock = AsyncFileLock(self.directory / f"{_name(purpose, *key)}.lock", timeout=seconds, mode=0o600)
+            await lock.acquire()
+        except Timeout:
+            raise ClientError(
+                "Another mcp-streamablehttp-client is busy with the same sign-in; finish or end it."
+            ) from None
+        except OSError as error:
+            raise ClientError(f"Cannot lock {self.directory}: {error.strerror}.") from None
+        try:
+            yield
+        finally:
+            await lock.release()
+
+    @property
+    def place(self) -> str:
+        """Where secrets are, for people."""
+        return "the system keyring" if self._mode() == "keyring" else str(self.directory)
+
+    def _mode(self) -> str:
+        return (self._files.read(_MODE) or "file") if not self._files_only else "file"
+
+    def _read(self, name: str) -> str | None:
+        text = self._files.read(name)
+        if text is None and self._mode() == "keyring":
+            with contextlib.suppress(KeyringUnusable):
+                return self._open_keyring().read(name)
+        return text
+
+    def _write(self, name: str, text: str) -> None:
+        if not self._files_only:
+            with contextlib.suppress(KeyringUnusable):
+                self._open_keyring().write(name, text)
+                self._files.delete(name)
+                if self._mode() != "keyring":
+                    self._files.write(_MODE, "keyring")
+                return
+        self._files.write(name, text)
+
+    def _delete(self, name: str) -> bool:
+        found = self._files.delete(name)
+        if self._mode() == "keyring":
+            with contextlib.suppress(KeyringUnusable):
+                found = self._open_keyring().delete(name) or found
+        return found
+
+    def _open_keyring(self) -> KeyringSecrets:
+        if self._keyring is None:
+            self._keyring = open_keyring()
+        return self._keyring
+
+
+def _name(kind: str, *key: str) -> str:
+    return f"{kind}-{hashlib.sha256(chr(10).join(key).encode()).hexdigest()[:32]}"
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,89 @@
+"""What one connection to one server is made of."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .errors import ClientError
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""Longest JSON-RPC message relayed in either direction."""
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OWN_HEADERS = frozenset(
+    {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a connection.
+
+    `timeout` is in seconds and bounds silence, not the whole request: a tool that runs for an
+    hour is fine as long as the server keeps the stream alive.
+    """
+
+    server_url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_metadata_url: str | None = None
+    scope: str | None = None
+    callback_port: int = 0
+    timeout: float = 300.0
+
+    @property
+    def brings_own_authorization(self) -> bool:
+        return any(name.lower() == "authorization" for name, _ in self.headers)
+
+
+def server_url(text: str) -> str:
+    """Check a server URL as a person typed it; raises ClientError saying what is wrong."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ClientError(f"{text!r} is not a URL.") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ClientError(
+            f"{text!r} is not a server URL; it must look like https://host/path, e.g. "
+            "https://time.example.com/mcp."
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ClientError("A server URL must not contain a user name or password; use --header.")
+    if parts.fragment:
+        raise ClientError("A server URL must not contain a fragment (#...).")
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ClientError("A server URL must not contain spaces or non-ASCII characters.")
+    return text
+
+
+def header(text: str) -> tuple[str, str]:
+    """Parse one `Name: value` line; raises ClientError without repeating the value."""
+    name, separator, value = text.partition(":")
+    name, value = name.strip(), value.strip()
+    if not separator or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise ClientError('A header must look like "Name: value".')
+    if name.lower() in _OWN_HEADERS or name.lower().startswith("mcp-"):
+        raise ClientError(f"The header {name} is set by the client itself.")
+    return name, value
+
+
+def header_file(path: Path) -> list[tuple[str, str]]:
+    """Read `Name: value` lines; blank lines and lines that start with # are skipped."""
+    return [
+        header(line)
+        for line in read_text(path).splitlines()
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ClientError(f"Cannot read {path}: {reason}.") from None

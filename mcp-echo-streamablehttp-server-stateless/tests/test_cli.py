@@ -54,9 +54,9 @@ def test_help_needs_no_environment() -> None:
         ({"MCP_ECHO_PORT": "70000"}, "MCP_ECHO_PORT must be a port number from 0 to 65535, not '70000'"),
         ({"MCP_TRUST_IDENTITY": "perhaps"}, "MCP_TRUST_IDENTITY must be true or false, not 'perhaps'"),
         (
-            {"MCP_ALLOWED_HOSTS": "https://example.com"},
+            {"MCP_ALLOWED_HOSTS": "https://example.com/mcp"},
             "MCP_ALLOWED_HOSTS must be a comma list of host names such as time.example.com, *.example.com "
-            "or localhost:3000, not 'https://example.com'",
+            "or localhost:3000, not 'https://example.com/mcp'",
         ),
         (
             {"MCP_ALLOWED_ORIGINS": "ftp://example.com"},

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from mcp_echo_streamablehttp_server_stateless.identity import Identity
 from mcp_echo_streamablehttp_server_stateless.redact import fingerprint, header_value, text
 from mcp_echo_streamablehttp_server_stateless.security import NameRule, OriginRule
+from mcp_echo_streamablehttp_server_stateless.settings import name_rules
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,10 @@ from mcp_echo_streamablehttp_server_stateless.security import NameRule, OriginRu
 )
 def test_host_rules(rule: str, host: str, allowed: bool) -> None:
     assert NameRule.parse(rule).allows(host) is allowed
+
+
+def test_a_host_may_be_given_as_the_whole_address() -> None:
+    assert name_rules("http://localhost:8080, https://example.com") == name_rules("localhost:8080,example.com")
 
 
 @pytest.mark.parametrize(

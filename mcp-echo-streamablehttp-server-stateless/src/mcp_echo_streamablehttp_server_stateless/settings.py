@@ -1,6 +1,7 @@
 """Settings from the environment. Every name starts with MCP_; nothing is required."""
 
 import os
+import re
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -20,7 +21,10 @@ def comma_list(value: str) -> list[str]:
 
 
 def name_rules(value: Any) -> Any:
-    return tuple(NameRule.parse(entry) for entry in comma_list(value)) if isinstance(value, str) else value
+    """An entry may be the whole address, `https://example.com:8443`; its host and port count."""
+    if not isinstance(value, str):
+        return value
+    return tuple(NameRule.parse(re.sub(r"^https?://", "", entry)) for entry in comma_list(value))
 
 
 def origin_rules(value: Any) -> Any:

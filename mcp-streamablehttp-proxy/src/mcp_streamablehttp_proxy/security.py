@@ -63,13 +63,16 @@ def split_authority(authority: str) -> tuple[str, int | None]:
     return parts.hostname.rstrip("."), parts.port
 
 
+def without_scheme(entry: str) -> str:
+    return entry.partition("://")[2] or entry
+
+
 class Guard:
     """Checks every request before anything else does; answers are remembered by header value."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hosts = AllowList("MCP_ALLOWED_HOSTS", settings.allowed_hosts)
-        origins = [entry.partition("://")[2] or entry for entry in settings.allowed_origins]
-        self._origins = AllowList("MCP_ALLOWED_ORIGINS", origins)
+        self._hosts = AllowList("MCP_ALLOWED_HOSTS", map(without_scheme, settings.allowed_hosts))
+        self._origins = AllowList("MCP_ALLOWED_ORIGINS", map(without_scheme, settings.allowed_origins))
         self._trusted = settings.trust_identity
         self._good_hosts: set[bytes] = set()
 

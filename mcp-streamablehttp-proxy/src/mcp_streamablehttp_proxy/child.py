@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _JUNK_PATIENCE: Final = 5.0
 _JUNK_LINES: Final = 100
 _KEPT_TOKENS: Final = 1024
+_SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
+_SUBSCRIPTION_BYTES: Final = _SUBSCRIPTION_ID.encode()
 _ID_IN_HEAD: Final = re.compile(
     rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d+)\s*,\s*"(?:jsonrpc|result|error)"'
 )
@@ -70,7 +72,7 @@ class Call:
     After `interrupt` the old future yields None, and a new one stands in its place.
     """
 
-    __slots__ = ("client_id", "context", "future", "id", "method", "owner", "started", "token")
+    __slots__ = ("aside", "client_id", "context", "future", "id", "method", "owner", "started", "token")
 
     def __init__(
         self,
@@ -87,6 +89,8 @@ class Call:
         self.token = token
         self.future = future
         self.started = time.monotonic()
+        self.aside = False
+        """Whether what the server asks or logs can never be about this call."""
         self.context: Any = None
         """For the owner; nothing here reads it."""
 
@@ -122,6 +126,8 @@ class Child:
         """Result of `initialize` or `server/discover`, when the proxy itself asked for it."""
         self.extra: dict[str, Any] = {}
         """For the era that owns this child; nothing here reads it."""
+        self.observer: Callable[[Message], None] | None = None
+        """Hears of every changed list before the owners do."""
         self.served = False
         self.closing = False
         self.ended: str | None = None
@@ -210,7 +216,7 @@ class Child:
 
     # towards the server
 
-    def call(self, message: Message, owner: Owner) -> Call:
+    def call(self, message: Message, owner: Owner, *, aside: bool = False) -> Call:
         """Send a request under an id of its own. Raises ChildError if the server cannot take it."""
         self._check()
         number = next(self._ids)
@@ -224,6 +230,7 @@ class Child:
                 self._remember(number, owner, token)
         future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
         call = Call(number, message, owner, token, future)
+        call.aside = aside
         self._calls[number] = call
         self._process.write(message.with_id(b"%d" % number))
         return call
@@ -362,10 +369,17 @@ class Child:
             if asked is not None:
                 asked.deliver(message, None)
             return
+        if _SUBSCRIPTION_BYTES in message.raw and (id_ := message.meta.get(_SUBSCRIPTION_ID)) is not None:
+            listening = self._calls.get(int(bytes(id_))) if bytes(id_).isdigit() else None
+            if listening is not None:
+                listening.owner.deliver(message, listening)
+            return
         belongs_to_all = message.method.endswith("/list_changed") or (
             message.method == "notifications/resources/updated"
         )
         if belongs_to_all:
+            if self.observer is not None:
+                self.observer(message)
             for owner in list(self._owners):
                 if owner.wants(message):
                     owner.deliver(message, None)
@@ -381,6 +395,8 @@ class Child:
         """The newest pending call, unless calls of several owners are pending."""
         newest: Call | None = None
         for call in self._calls.values():
+            if call.aside:
+                continue
             if newest is not None and call.owner is not newest.owner:
                 return None
             newest = call

@@ -13,7 +13,7 @@ from .http import Disconnected, Receive, Refused, Request, Scope, Send, read_bod
 from .jsonrpc import Message, MessageError
 from .legacy import LegacyEra
 from .metrics import ServerMetrics
-from .modern import ModernEra
+from .modern.era import ModernEra
 from .pool import Pool, Unavailable
 from .security import Guard
 from .settings import HANDSHAKE_VERSIONS, Server, Settings
@@ -87,6 +87,7 @@ class Endpoint:
         self.pool.reap()
 
     def drain(self) -> None:
+        self.modern.drain()
         self.legacy.drain()
 
     async def close(self) -> None:

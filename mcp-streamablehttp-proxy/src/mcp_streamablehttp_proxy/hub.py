@@ -11,7 +11,7 @@ from typing import Final
 from .endpoint import Endpoint
 from .handshake import open_handshake
 from .metrics import Metrics
-from .modern import open_modern
+from .modern.probe import Prober
 from .pool import Pool
 from .security import Guard
 from .settings import Server, Settings, SettingsError, check
@@ -38,7 +38,7 @@ class Hub:
 
     def _add(self, server: Server) -> Endpoint:
         metrics = self.metrics.server(server.name)
-        pool = Pool(server, {"handshake": open_handshake, "modern": open_modern}, metrics)
+        pool = Pool(server, {"handshake": open_handshake, "modern": Prober().open}, metrics)
         endpoint = Endpoint(server, self.settings, self._guard, pool, metrics)
         self.endpoints[server.name] = endpoint
         return endpoint

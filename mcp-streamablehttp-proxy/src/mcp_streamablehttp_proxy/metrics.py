@@ -24,9 +24,14 @@ class ServerMetrics:
         self.sent = metrics.bytes.labels(name, "out")
         self._requests = metrics.requests
         self._name = name
+        self._answers: dict[tuple[str, int], Counter] = {}
 
     def answered(self, era: str, status: int) -> None:
-        self._requests.labels(self._name, era, str(status)).inc()
+        counter = self._answers.get((era, status))
+        if counter is None:
+            counter = self._requests.labels(self._name, era, str(status))
+            self._answers[era, status] = counter
+        counter.inc()
 
 
 class Metrics:

@@ -33,7 +33,9 @@ def test_host_rules(rule: str, host: str, allowed: bool) -> None:
 
 
 def test_a_host_may_be_given_as_the_whole_address() -> None:
-    assert name_rules("http://localhost:8080, https://example.com") == name_rules("localhost:8080,example.com")
+    assert name_rules("http://localhost:8080, https://example.com") == name_rules(
+        "localhost:8080,example.com"
+    )
 
 
 @pytest.mark.parametrize(

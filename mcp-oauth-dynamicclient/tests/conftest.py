@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from mcp_oauth_dynamicclient.app import Gateway, create_app
+from mcp_oauth_dynamicclient.context import Context
+from mcp_oauth_dynamicclient.records import Account, Grant, Identity
 from mcp_oauth_dynamicclient.settings import Settings, load_settings
 from mcp_oauth_dynamicclient.store import Store
 from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
 
+ADA = Identity(provider="local", subject="ada", login="ada", name="Ada Lovelace")
 SECRET = "0123456789abcdef-test-secret-fedcba9876543210"
 
 
@@ -75,6 +84,76 @@ async def store(clock: Clock) -> AsyncIterator[Store]:
     store = SqliteStore(":memory:", now=clock)
     yield store
     await store.close()
+
+
+@dataclass
+class App:
+    """The whole application over the test's store, and a client that speaks to it as the edge does."""
+
+    gateway: Gateway
+    http: httpx.AsyncClient
+
+    @property
+    def ctx(self) -> Context:
+        return self.gateway.ctx
+
+    async def grant(self, *, resource: str | None = "http://localhost:8080/time/mcp", **values: Any) -> Grant:
+        """A stored grant of Ada's, for the client `client_1`, unless told otherwise."""
+        given: dict[str, Any] = {
+            "grant_id": secrets.token_urlsafe(8), "client_id": "client_1", "client_name": "Client",
+            "identity": ADA, "resource": resource, "scope": "mcp",
+            "created_at": self.ctx.now(), "last_used_at": self.ctx.now(),
+        }  # fmt: skip
+        grant = Grant.model_validate(given | values)
+        owners = [f"client:{grant.client_id}"]
+        await self.ctx.store.put("grant", grant.grant_id, grant.model_dump(), owners=owners)
+        return grant
+
+    async def token(self, grant: Grant | None = None, **values: Any) -> str:
+        grant = grant or await self.grant(**values)
+        token, _ = await self.ctx.tokens.issue_access(grant, resource=grant.resource, scope=grant.scope)
+        return token
+
+    async def forward(
+        self, url: str, token: str | None = None, method: str = "POST", **headers: str
+    ) -> httpx.Response:
+        """Ask /verify about a request, as Traefik does."""
+        scheme, _, rest = url.partition("://")
+        host, slash, path = rest.partition("/")
+        sent = {
+            "X-Forwarded-Method": method, "X-Forwarded-Proto": scheme, "X-Forwarded-Host": host,
+            "X-Forwarded-Uri": slash + path, "X-Forwarded-For": "192.0.2.7", "Accept": "application/json",
+        }  # fmt: skip
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.get("/verify", headers=sent)
+
+
+@pytest.fixture
+async def make_app(
+    make_settings: Callable[..., Settings], store: Store, clock: Clock, tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[App]]]:
+    """Applications over the test's store, with Ada's local account; a second one is another replica."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**overrides: Any) -> App:
+            settings = make_settings(**({"audit_log": str(tmp_path / "audit.log")} | overrides))
+            gateway = create_app(settings, store=store, now=clock)
+            stack.callback(gateway.ctx.audit.close)
+            stack.push_async_callback(gateway.ctx.http.aclose)
+            account = Account(name="ada", password_hash="x", created_at=clock())
+            await gateway.ctx.store.put("account", "ada", account.model_dump())
+            transport = httpx.ASGITransport(gateway, raise_app_exceptions=False)
+            http = httpx.AsyncClient(transport=transport, base_url=settings.issuer)
+            return App(gateway, await stack.enter_async_context(http))
+
+        yield make
+
+
+@pytest.fixture
+async def app(make_app: Callable[..., Awaitable[App]]) -> App:
+    return await make_app()
 
 
 class RedisServer:

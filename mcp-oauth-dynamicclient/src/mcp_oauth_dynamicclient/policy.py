@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from .records import Account, Identity
+from collections.abc import Awaitable, Callable
+
+from .records import Identity
 from .settings import Settings
-from .store import Store
+from .store import Entry, Kind, Store
+
+Read = Callable[[Kind, str], Awaitable[Entry | None]]
 
 
 class Policy:
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self._store = store
+    """`read` looks up local accounts; the store's own `get` unless told otherwise."""
+
+    def __init__(self, settings: Settings, store: Store, *, read: Read | None = None) -> None:
+        self._read = read or store.get
         self._local = settings.local_accounts
         self._github = settings.github_client_id is not None
         self._github_users = _folded(settings.allowed_github_users)
@@ -36,10 +42,10 @@ class Policy:
         reason = self.allowed(identity)
         if reason is not None or identity.provider != "local":
             return reason
-        entry = await self._store.get("account", identity.login)
-        if entry is None:
+        account = await self._read("account", identity.login)
+        if account is None:
             return "the account was removed"
-        return "the account is disabled" if Account.model_validate(entry.value).disabled else None
+        return "the account is disabled" if account.value["disabled"] else None
 
     def _allowed_github(self, identity: Identity) -> str | None:
         if not self._github:

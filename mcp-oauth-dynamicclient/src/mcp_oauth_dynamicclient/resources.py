@@ -17,11 +17,14 @@ SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,62}[A-Za-z0-9_~-])?")
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 ENDPOINT = "mcp"
 MAX_DEPTH = 4
-AUTH_PATHS = {
-    "account", "authorize", "callback", "consent", "device", "device_authorization", "health", "introspect",
-    "jwks", "login", "logout", "metrics", "register", "revoke", "static", "token", "verify",
+OWN_PATHS = {
+    "", "account", "authorize", "callback", "consent", "device", "device_authorization", "health",
+    "introspect", "jwks", "login", "logout", "register", "revoke", "static", "token",
 }  # fmt: skip
-"""First path segments on one host that belong to the authorization server and can name no MCP server."""
+"""First path segments on one host that are the authorization server's own."""
+INTERNAL_PATHS = {"verify", "metrics"}
+"""Never for the public, whatever the edge lets through; no server can have these names either."""
+WELL_KNOWN = "/.well-known/"
 
 
 class Resources:
@@ -61,6 +64,22 @@ class Resources:
             return None
         bare = path.count("/") == (0 if self._shape is Shape.SUBDOMAINS else 1)
         return self._resource(authority, f"{path}/{ENDPOINT}" if bare else path, exact=bare)
+
+    def is_own(self, host: str, uri: str) -> bool:
+        """Whether a forwarded request is for the authorization server itself, which needs no gate."""
+        path = uri.partition("?")[0]
+        if self._believe(host) != self._authority or not _unambiguous(path):
+            return False
+        first = path.split("/")[1]
+        return first not in INTERNAL_PATHS and (self._shape is Shape.SUBDOMAINS or first in OWN_PATHS)
+
+    def is_open(self, host: str, uri: str) -> bool:
+        """Whether a forwarded request needs no token: metadata anywhere, and a server's own `/health`."""
+        path = uri.partition("?")[0]
+        if self._believe(host) is None or not _unambiguous(path):
+            return False
+        depth = 1 if self._shape is Shape.SUBDOMAINS else 2
+        return WELL_KNOWN in path or (path.endswith("/health") and path.count("/") == depth)
 
     def is_ours(self, host: str) -> bool:
         """Whether a Host header names the issuer or a host that can hold servers."""
@@ -112,7 +131,7 @@ class Resources:
         if self._shape is Shape.SUBDOMAINS:
             if self._server_name(authority) is None:
                 return None
-        elif authority != self._authority or not before or before[0] in AUTH_PATHS:
+        elif authority != self._authority or not before or before[0] in OWN_PATHS | INTERNAL_PATHS:
             return None
         if len(before) > MAX_DEPTH:
             return None
@@ -142,6 +161,16 @@ def _authority(parts: SplitResult) -> str:
     host = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}.get(parts.scheme)
     return host if parts.port in (None, default) else f"{host}:{parts.port}"
+
+
+def _unambiguous(path: str) -> bool:
+    """Whether every reader of the path sees the same one: nothing that some decode, merge or climb."""
+    lowered = path.lower()
+    if not path.startswith("/") or not path.isascii() or not path.isprintable():
+        return False
+    if any(trick in lowered for trick in ("//", "\\", "%2e", "%2f", "%5c", "%25", "%00", ";")):
+        return False
+    return not {".", ".."} & set(path.split("/"))
 
 
 def _segments(path: str) -> list[str] | None:

@@ -91,12 +91,16 @@ class Settings(BaseSettings):
     """The identity provider trusted for enterprise-managed authorization."""
     id_jag_jwks_uri: str | None = None
 
+    trusted_proxies: NameList = ("127.0.0.1", "::1")
+    """Addresses or networks whose X-Forwarded-For is believed for rate limits and the audit log; `*`: all."""
+    metrics: bool = True
+    """Answer /metrics, but only to requests that came past no proxy."""
     audit_log: str = "-"
     """Where decisions are written, one JSON line each: a path, or `-` for standard output."""
 
     @field_validator(
         "allowed_github_users", "allowed_github_orgs", "allowed_oidc_users", "allowed_oidc_groups",
-        "redirect_schemes", "client_document_allow", "client_document_deny", mode="before",
+        "redirect_schemes", "client_document_allow", "client_document_deny", "trusted_proxies", mode="before",
     )  # fmt: skip
     @classmethod
     def _split(cls, value: object) -> object:

@@ -1,0 +1,36 @@
+"""Prometheus metrics of one application: every audited decision, and what /verify answers."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from . import __version__
+
+VERIFY_OUTCOMES = (
+    "allowed", "open", "no token", "invalid_token", "insufficient_scope", "unavailable", "malformed",
+    "not ours",
+)  # fmt: skip
+
+
+class Metrics:
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._decisions = Counter(
+            "mcp_oauth_decisions", "Audited decisions.", ["event", "outcome"], registry=self._registry
+        )
+        verify = Counter("mcp_oauth_verify", "Answers of /verify.", ["outcome"], registry=self._registry)
+        self.verify = {outcome: verify.labels(outcome) for outcome in VERIFY_OUTCOMES}
+        self.store_up = Gauge("mcp_oauth_store_up", "1 while the store can be read.", registry=self._registry)
+        build = Gauge("mcp_oauth_build", "The running version.", ["version"], registry=self._registry)
+        build.labels(__version__).set(1)
+        ProcessCollector(registry=self._registry)
+
+    def observe(self, event: str, outcome: str) -> None:
+        """Count an audited decision; given to Audit."""
+        self._decisions.labels(event, outcome).inc()
+
+    def exposition(self) -> bytes:
+        return generate_latest(self._registry)

@@ -1,0 +1,94 @@
+"""What surrounds every endpoint but /verify: a cap on bodies, CORS, safe headers."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import InvalidRequestError
+
+MAX_BODY = 128 * 1024
+
+
+class BodyLimit:
+    """413 for a body of more than MAX_BODY bytes, announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                raise InvalidRequestError(f"The body is larger than {MAX_BODY} bytes.", status_code=413)
+            return message
+
+        return await self._app(scope, limited, send)
+
+
+class SecurityHeaders:
+    """Safe defaults for answers that do not set their own."""
+
+    def __init__(self, app: ASGIApp, https: bool) -> None:
+        self._app = app
+        self._defaults = {
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+            "Cache-Control": "no-store",
+        }
+        if https:
+            self._defaults["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_defaults(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._defaults.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_defaults)
+
+
+class OpenCors:
+    """Lets web pages of any origin call the endpoints that never act on a cookie."""
+
+    paths = ("/.well-known/", "/jwks", "/token", "/register", "/revoke", "/device_authorization")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._covers(scope["path"]) or "origin" not in Headers(scope=scope):
+            return await self._app(scope, receive, send)
+        preflight = "access-control-request-method" in Headers(scope=scope)
+        if scope["method"] == "OPTIONS" and preflight:
+            headers = [
+                (b"access-control-allow-origin", b"*"),
+                (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+                (b"access-control-allow-headers", b"Authorization, Content-Type, MCP-Protocol-Version"),
+                (b"access-control-max-age", b"3600"),
+                (b"cache-control", b"no-store"),
+            ]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            return await send({"type": "http.response.body"})
+
+        async def with_origin(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = "*"
+                headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
+            await send(message)
+
+        return await self._app(scope, receive, with_origin)
+
+    def _covers(self, path: str) -> bool:
+        return any(path == start.rstrip("/") or f"{start.rstrip('/')}/" in path for start in self.paths)

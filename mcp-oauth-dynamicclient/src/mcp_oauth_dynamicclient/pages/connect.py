@@ -1,0 +1,110 @@
+"""How people connect each client to a server: the lines they copy."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+CLOUD_NOTE = (
+    "This client connects from its maker's own servers, which cannot reach this address: it works once the"
+    " gateway has a public https address."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    text: str
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    client: str
+    steps: tuple[Step, ...]
+    note: str = ""
+
+
+def ways_to_connect(name: str, url: str) -> list[Way]:
+    label = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "server"
+    note = "" if _reachable_from_internet(url) else CLOUD_NOTE
+    ways = [
+        Way(
+            "Claude",
+            (
+                Step(
+                    "In claude.ai or Claude Desktop open Settings, Connectors, Add custom connector, and paste:",
+                    url,
+                ),
+                Step("Press Connect and approve. The connector then works in the mobile apps too."),
+            ),
+            note,
+        ),
+        Way(
+            "Claude Code",
+            (
+                Step("In a terminal:", f"claude mcp add --transport http {label} {shlex.quote(url)}"),
+                Step("Then, inside Claude Code, choose the server and Authenticate:", "/mcp"),
+            ),
+        ),
+        Way(
+            "ChatGPT",
+            (
+                Step("Turn on Developer mode: Settings, Apps & Connectors, Advanced settings."),
+                Step("Press Create, choose OAuth, and paste as the MCP server URL:", url),
+            ),
+            note,
+        ),
+        Way(
+            "VS Code",
+            (
+                Step(
+                    "In a terminal (or put the same entry into .vscode/mcp.json, under “servers”):",
+                    "code --add-mcp " + shlex.quote(json.dumps({"name": label, "type": "http", "url": url})),
+                ),
+                Step("Start the server in the Extensions view; VS Code opens the browser to sign in."),
+            ),
+        ),
+        Way(
+            "Cursor",
+            (
+                Step(
+                    "In ~/.cursor/mcp.json, or .cursor/mcp.json in a project:",
+                    json.dumps({"mcpServers": {label: {"url": url}}}, indent=2),
+                ),
+                Step("Then Cursor Settings, MCP: press Login beside the server."),
+            ),
+        ),
+        Way(
+            "Any stdio client, through the bridge",
+            (
+                Step("Install the bridge, and sign in once:", _bridge_commands(url)),
+                Step(
+                    "Then, for example in claude_desktop_config.json:",
+                    json.dumps(
+                        {"mcpServers": {label: {"command": "mcp-streamablehttp-client", "args": [url]}}},
+                        indent=2,
+                    ),
+                ),
+            ),
+        ),
+    ]
+    return sorted(ways, key=lambda way: bool(way.note))
+
+
+def _bridge_commands(url: str) -> str:
+    return f"pip install mcp-streamablehttp-client\nmcp-streamablehttp-client login {shlex.quote(url)}"
+
+
+def _reachable_from_internet(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return True

@@ -172,14 +172,21 @@ class Person:
             await self.page.get_by_role("button", name="Sign in").click()
 
 
-@pytest.fixture
-async def person(gateway: Gateway) -> AsyncIterator[Person]:
+@asynccontextmanager
+async def browser_page() -> AsyncIterator[Page]:
+    """A page of a headless Chromium of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM_FLAGS
         )
-        yield Person(await browser.new_page(), gateway)
+        yield await browser.new_page()
         await browser.close()
+
+
+@pytest.fixture
+async def person(gateway: Gateway) -> AsyncIterator[Person]:
+    async with browser_page() as page:
+        yield Person(page, gateway)
 
 
 @dataclass

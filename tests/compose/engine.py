@@ -34,7 +34,9 @@ class Engine:
 
     @property
     def socket(self) -> str:
-        return self.host.removeprefix("unix://") if self.host.startswith("unix://") else "/var/run/docker.sock"
+        return (
+            self.host.removeprefix("unix://") if self.host.startswith("unix://") else "/var/run/docker.sock"
+        )
 
     def docker(self, *arguments: str, timeout: float = 60) -> str:
         done = subprocess.run(

@@ -1,0 +1,97 @@
+"""`just up`: the whole gateway under docker compose, in both shapes of addresses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.compose.stack import ROOT, Stack
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
+SERVERS = ("echo-stateful", "echo-stateless", "fetch", "time")
+
+
+def run_end_to_end_tests(stack: Stack) -> None:
+    """The very tests that drive a local run, in a process of their own, against this gateway."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/e2e"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "GATEWAY_ISSUER": stack.issuer,
+            "GATEWAY_SERVER_URL": stack.server_url,
+            "GATEWAY_PASSWORD": stack.password,
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, (
+        done.stdout[-8000:] + done.stderr[-2000:] + stack.compose("logs", "--tail=20")
+    )
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=20) as client:
+        yield client
+
+
+def test_the_end_to_end_tests_pass(stack: Stack) -> None:
+    run_end_to_end_tests(stack)
+
+
+def test_up_wrote_the_secrets_it_lacked(stack: Stack) -> None:
+    lines = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines() if "=" in line)
+    assert len(lines["GATEWAY_SECRET"]) == len(lines["REDIS_PASSWORD"]) == 64
+    assert lines["GATEWAY_SECRET"] != lines["REDIS_PASSWORD"]
+    assert stack.env_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_status_prints_every_url_and_how_it_is(stack: Stack) -> None:
+    status = stack.deploy("status")
+    assert status.returncode == 0, status.stderr
+    assert f" {stack.issuer} " in status.stdout
+    for name in SERVERS:
+        (line,) = [line for line in status.stdout.splitlines() if f" {name} " in line]
+        assert f" {stack.server(name)} " in line
+        assert "healthy" in line
+
+
+def test_every_server_answers_its_health_check_through_the_edge(stack: Stack, http: httpx.Client) -> None:
+    for name in SERVERS:
+        answer = http.get(stack.server(name).removesuffix("/mcp") + "/health")
+        assert (answer.status_code, answer.json()["status"]) == (200, "healthy"), name
+
+
+def test_a_foreign_host_gets_nothing(stack: Stack, http: httpx.Client) -> None:
+    for host in ("evil.example", "time.evil.example", "traefik", "auth"):
+        answer = http.post(f"http://127.0.0.1:{stack.port}/time/mcp", headers={"Host": host})
+        assert answer.status_code == 404, host
+
+
+def test_what_is_internal_stays_internal(stack: Stack, http: httpx.Client) -> None:
+    for path in ("/verify", "/metrics", "/api/rawdata", "/dashboard/", "/ping"):
+        answer = http.get(stack.issuer + path, headers={"Accept": "application/json"})
+        assert answer.status_code in (401, 404), path
+
+
+def test_logs_hold_no_codes_and_no_tokens(stack: Stack, http: httpx.Client) -> None:
+    secret = "sentinel-of-the-log-test"
+    http.get(f"{stack.issuer}/callback", params={"code": secret, "state": secret})
+    http.post(stack.server("time"), headers={"Authorization": f"Bearer {secret}"}, json={})
+    http.post(f"{stack.issuer}/token", data={"grant_type": "refresh_token", "refresh_token": secret})
+    logs = stack.compose("logs", "--no-log-prefix")
+    assert "/callback" in logs
+    assert secret not in logs
+    for line in stack.env_file.read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name in ("GATEWAY_SECRET", "REDIS_PASSWORD"):
+            assert value not in logs

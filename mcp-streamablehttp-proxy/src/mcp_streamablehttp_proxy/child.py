@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _JUNK_PATIENCE: Final = 5.0
 _JUNK_LINES: Final = 100
+_ONLY_FROM_CLIENTS: Final = frozenset({"initialize", "server/discover"})
 _KEPT_TOKENS: Final = 1024
 _SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 _SUBSCRIPTION_BYTES: Final = _SUBSCRIPTION_ID.encode()
@@ -350,6 +351,9 @@ class Child:
             owner.deliver(message, None)
 
     def _request(self, message: Message) -> None:
+        if message.method in _ONLY_FROM_CLIENTS:
+            self.fail("repeats its input instead of answering")
+            return
         call = self._attributable()
         owner = call.owner if call else self._only_owner()
         if message.method == "ping" and owner is None:

@@ -118,7 +118,8 @@ def event(data: bytes, id_: bytes | None = None) -> bytes:
 def read_headers(scope: Scope) -> Headers:
     """The headers, names in lower case. Raises Refused for a second copy of one that decides."""
     headers: Headers = {}
-    for name, value in scope["headers"]:
+    for name, padded in scope["headers"]:
+        value = padded.strip(b" \t")
         if name not in headers:
             headers[name] = value
         elif name in _SINGLE:

@@ -88,17 +88,16 @@ async def _call(
             party.end(errand, reason)
     if response is None:
         return
-    error = response.error
+    error = None if response.error is None else error_to_modern(response.error)
     if errand.refused and _failed(response):
         error = missing_capability_error(errand.refused, _relied_on(errand, response))
-    elif error is not None and error_code(error) == URL_ELICITATION_REQUIRED:
+    elif response.error is not None and error_code(response.error) == URL_ELICITATION_REQUIRED:
         if not declares(envelope.capabilities, _URL_ELICITATION):
             error = missing_capability_error([_URL_ELICITATION], "the server needs the client to open a URL")
-        elif message.method in MAY_NEED_INPUT and (urls := url_requests(error)):
+        elif message.method in MAY_NEED_INPUT and (urls := url_requests(response.error)):
             await _finish(answer, errand, backend, rounds.ask_anew(urls, message, party.principal))
             return
     if error is not None:
-        error = error_to_modern(error)
         members = {key: value for key, value in response.members.items() if key != "result"}
         body = jsonrpc.dump({**members, "id": errand.id, "error": error})
         await answer.finish(body, STATUS.get(error_code(error), 200))

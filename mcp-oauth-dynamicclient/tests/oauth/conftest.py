@@ -1,4 +1,4 @@
-"""A gateway's OAuth endpoints over a real store, and an internet of metadata documents that is not the real one."""
+"""A gateway's OAuth endpoints over a real store, and an internet of documents that is not the real one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class Internet:
         found = self.documents.get(url, httpx.Response(404))
         if isinstance(found, Exception):
             raise found
-        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+        return httpx.Response(
+            found.status_code, headers=found.headers, stream=httpx.ByteStream(found.content)
+        )
 
     def fetcher(self, **options: Any) -> Fetcher:
         return Fetcher(resolve=self.resolve, connect=lambda: httpx.MockTransport(self.answer), **options)
@@ -154,7 +156,9 @@ class Gateway:
         headers = {"content-type": "application/x-www-form-urlencoded"}
         return await self.http.post(path, content=urlencode(values), headers=headers, auth=auth)
 
-    async def redeem(self, client_id: str, code: str, verifier: str, **fields: str | None) -> httpx.Response:
+    async def redeem(
+        self, client_id: str, code: str, verifier: str, /, **fields: str | None
+    ) -> httpx.Response:
         given: dict[str, str | None] = {
             "grant_type": "authorization_code",
             "client_id": client_id,
@@ -171,10 +175,13 @@ class Gateway:
         answer: dict[str, Any] = response.json()
         return answer
 
-    async def refresh(self, client_id: str, refresh_token: str, **fields: str | None) -> httpx.Response:
-        return await self.post(
-            "/token", grant_type="refresh_token", client_id=client_id, refresh_token=refresh_token, **fields
-        )
+    async def refresh(self, client_id: str, refresh_token: str, /, **fields: str | None) -> httpx.Response:
+        given: dict[str, str | None] = {
+            "grant_type": "refresh_token",
+            "client_id": client_id,
+            "refresh_token": refresh_token,
+        }
+        return await self.post("/token", **(given | fields))
 
     async def is_live(self, access_token: str) -> bool:
         """What /verify decides about revocation: the grant is there and the token is not revoked."""

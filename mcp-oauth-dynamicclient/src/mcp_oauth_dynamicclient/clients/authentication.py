@@ -15,7 +15,7 @@ from ..forms import Form
 from ..records import Client
 from ..tokens import ASSERTION_ALGORITHMS, digest
 from . import assertions
-from .documents import ALTERNATIVES, UnusableDocumentError
+from .documents import UnusableDocumentError
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -59,7 +59,7 @@ async def _authenticate(ctx: Context, presented: Presented) -> Client:
         raise ClientAuthenticationError(error.description) from None
     if client is None:
         raise ClientAuthenticationError("This client is not known here; register again.")
-    if presented.method not in accepted_methods(client):
+    if presented.method != client.auth_method:
         raise ClientAuthenticationError(
             f"This client is registered with the authentication method {client.auth_method}; use that."
         )
@@ -68,12 +68,6 @@ async def _authenticate(ctx: Context, presented: Presented) -> Client:
     elif presented.method != "none" and not _is_secret(client, presented.proof):
         raise ClientAuthenticationError("The client secret is wrong.")
     return client
-
-
-def accepted_methods(client: Client) -> tuple[str, ...]:
-    """The registered method. A metadata document can list several, and no answer says which one we chose."""
-    listed = client.metadata.get(ALTERNATIVES, ()) if client.source in ("document", "wellknown") else ()
-    return (client.auth_method, *listed)
 
 
 def _presented(form: Form, headers: Mapping[str, str]) -> Presented:

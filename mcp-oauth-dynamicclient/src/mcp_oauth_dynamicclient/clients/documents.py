@@ -24,7 +24,6 @@ CACHED = 1000
 """Documents kept in memory at most; the least recently used goes first."""
 FETCHES_PER_MINUTE = 30
 """From one host, whoever asks."""
-ALTERNATIVES = "token_endpoint_auth_methods_supported"
 
 
 class UnusableDocumentError(InvalidClientError):
@@ -168,12 +167,6 @@ class Documents:
             raise UnusableDocumentError(
                 f"The client metadata document cannot be used: {error.description}"
             ) from None
-        offered = value.get(ALTERNATIVES)
-        if isinstance(offered, list):
-            has_keys = "jwks" in kept or "jwks_uri" in kept
-            known = [m for m in ("none", "private_key_jwt") if m in offered and (m == "none" or has_keys)]
-            if known:
-                kept[ALTERNATIVES] = known
         return Client(client_id=client_id, metadata=kept, source=source)
 
 

@@ -159,21 +159,32 @@ def _grant_types(requested: list[str] | None, settings: Settings, source: Source
 
 
 def _auth_method(given: Mapping[str, Any], source: Source) -> str:
+    """The one method that will be enforced: the named one, or one of a list (OpenID RP Metadata Choices)."""
+    has_keys = "jwks" in given or "jwks_uri" in given
     requested = given.get("token_endpoint_auth_method")
-    offered = given.get("token_endpoint_auth_methods_supported")
-    if requested is None and isinstance(offered, list):
-        requested = next((method for method in reversed(AUTH_METHODS) if method in offered), None)
     if requested is None:
-        requested = "none" if source == "document" else "client_secret_basic"
+        requested = _choose(given.get("token_endpoint_auth_methods_supported"), has_keys, source)
     if requested not in AUTH_METHODS:
         raise InvalidClientMetadataError(
             f"token_endpoint_auth_method must be one of {', '.join(AUTH_METHODS)}."
         )
     if source == "document" and (requested in SECRET_METHODS or "client_secret" in given):
         raise InvalidClientMetadataError("A client with a metadata document cannot have a secret.")
-    if requested == "private_key_jwt" and not ("jwks" in given or "jwks_uri" in given):
+    if requested == "private_key_jwt" and not has_keys:
         raise InvalidClientMetadataError("private_key_jwt needs jwks or jwks_uri.")
     return str(requested)
+
+
+def _choose(offered: object, has_keys: bool, source: Source) -> str:
+    default = "none" if source == "document" else "client_secret_basic"
+    if not isinstance(offered, list):
+        return default
+    usable = [method for method in AUTH_METHODS if method in offered]
+    if "private_key_jwt" in usable and has_keys:
+        return "private_key_jwt"
+    if source == "document":
+        return "none"
+    return next((method for method in usable if method != "private_key_jwt"), default)
 
 
 def _check_keys(kept: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
             f"Each redirect URI must be a string of at most {MAX_LENGTH} characters."
         )
     shape = URI.fullmatch(uri)
-    if shape is None:
+    if shape is None or not _is_readable(uri):
         raise InvalidRedirectURIError(
             "A redirect URI must be an absolute URI without a fragment (RFC 6749 3.1.2)."
         )
@@ -45,8 +45,7 @@ def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
     if scheme in ("http", "https"):
         _check_web(uri, scheme)
         return
-    rest = uri[len(scheme) + 1 :]
-    if rest.startswith("//") and "@" in rest[2:].partition("/")[0]:
+    if "@" in _authority(uri):
         raise InvalidRedirectURIError("A redirect URI must not carry user information.")
     if scheme not in {allowed.lower() for allowed in schemes}:
         raise UnusableRedirectURIError(
@@ -56,10 +55,11 @@ def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
 
 
 def _check_web(uri: str, scheme: str) -> None:
-    authority, netloc = _authority(uri)
-    if "@" in netloc:
+    authority = _authority(uri)
+    if "@" in authority:
         raise InvalidRedirectURIError("A redirect URI must not carry user information.")
-    if authority is None or int(authority["port"] or 0) > 65535:
+    shape = AUTHORITY.fullmatch(authority)
+    if shape is None or int(shape["port"] or 0) > 65535:
         raise InvalidRedirectURIError("A redirect URI must name a valid host.")
     if scheme == "http" and not is_loopback(uri):
         raise UnusableRedirectURIError(
@@ -67,12 +67,17 @@ def _check_web(uri: str, scheme: str) -> None:
         )
 
 
-def _authority(uri: str) -> tuple[re.Match[str] | None, str]:
-    _, _, rest = uri.partition(":")
-    if not rest.startswith("//"):
-        return None, ""
-    netloc = re.split(r"[/?]", rest[2:], maxsplit=1)[0]
-    return AUTHORITY.fullmatch(netloc), netloc
+def _authority(uri: str) -> str:
+    rest = uri.partition(":")[2]
+    return re.split(r"[/?]", rest[2:], maxsplit=1)[0] if rest.startswith("//") else ""
+
+
+def _is_readable(uri: str) -> bool:
+    try:
+        urlsplit(uri)
+    except ValueError:
+        return False
+    return True
 
 
 def usable(uris: Iterable[object], schemes: Collection[str]) -> list[str]:

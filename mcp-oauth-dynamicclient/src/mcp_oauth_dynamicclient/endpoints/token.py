@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,8 +17,11 @@ from ..grants.id_jag import IdJagGrant
 from ..records import Client
 from .answers import private
 
-READABLE = re.compile(r"[A-Za-z0-9_:.-]{1,100}")
 GrantType = Callable[[Context, Client, Form], Awaitable[dict[str, Any]]]
+
+
+class UnknownGrantTypeError(UnsupportedGrantTypeError):
+    description = "This grant type is not supported; see grant_types_supported in the metadata."
 
 
 def routes(ctx: Context) -> APIRouter:
@@ -40,7 +42,7 @@ def routes(ctx: Context) -> APIRouter:
         name = form.require("grant_type")
         grant_type = grant_types.get(name)
         if grant_type is None:
-            raise UnsupportedGrantTypeError(name if READABLE.fullmatch(name) else "?")
+            raise UnknownGrantTypeError(name)
         if not client.allows_grant(name):
             raise UnauthorizedClientError("This client is not registered for this grant type.")
         try:

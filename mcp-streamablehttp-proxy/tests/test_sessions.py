@@ -1,0 +1,225 @@
+"""Sessions over HTTP as the specification has them: statuses, streams, resumption, batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from mcp_streamablehttp_proxy.settings import Settings
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+
+
+async def test_unknown_session_is_404_and_the_client_can_initialize_again_px7(proxy: Any) -> None:
+    client = await proxy.opened()
+    assert (await client.delete()).status_code == 200
+    gone = await client.post(PING)
+    assert gone.status_code == 404
+    assert "initialize again" in gone.json()["error"]["message"]
+    client.session = None
+    await client.initialize()
+    assert (await client.post(PING)).status_code == 200
+
+
+async def test_missing_session_is_400(proxy: Any) -> None:
+    response = await proxy.client().post(PING)
+    assert response.status_code == 400
+    assert response.json()["id"] == 1
+
+
+async def test_initializing_a_session_twice_is_400(proxy: Any) -> None:
+    client = await proxy.opened()
+    assert (await client.post(client.initialization())).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        ("{not json", {}, 400, -32700),
+        ('{"jsonrpc":"2.0","id":1,"method":"ping","params":NaN}', {}, 400, -32700),
+        ('"text"', {}, 400, -32600),
+        ('{"jsonrpc":"1.0","id":1,"method":"ping"}', {}, 400, -32600),
+        ('{"jsonrpc":"2.0","id":{},"method":"ping"}', {}, 400, -32600),
+        ('{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', {}, 400, -32600),
+        (PING, {"content_type": "text/plain"}, 415, -32600),
+        (PING, {"accept": "text/html"}, 406, -32600),
+        (PING, {"mcp_protocol_version": "1999-01-01"}, 400, -32022),
+        ("[" + json.dumps(PING) + "]", {}, 400, -32600),
+        ("x" * (4 * 1024 * 1024 + 1), {}, 413, -32600),
+    ],
+)
+async def test_bad_requests(
+    proxy: Any, body: object, headers: dict[str, str], status: int, code: int
+) -> None:
+    client = await proxy.opened()
+    response = await client.post(body, **headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+async def test_a_chunked_body_over_the_cap_is_413(proxy: Any) -> None:
+    async def chunks() -> Any:
+        for _ in range(6):
+            yield b" " * 1_000_000
+
+    headers = {"content-type": "application/json"}
+    response = await proxy.http.post("/mcp", content=chunks(), headers=headers)
+    assert response.status_code == 413
+
+
+async def test_other_methods_are_405(proxy: Any) -> None:
+    response = await proxy.http.put("/mcp")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST, DELETE")
+
+
+async def test_the_answer_has_the_type_the_client_accepts_px6(proxy: Any, read: Any) -> None:
+    client = await proxy.opened()
+    for accept in ("application/json", "text/event-stream", "*/*"):
+        response = await client.post(client.tool("echo", text="hi"), accept=accept)
+        kind = response.headers["content-type"]
+        assert kind == ("text/event-stream" if accept == "text/event-stream" else "application/json")
+        assert read(response)[-1]["result"]["content"][0]["text"] == "hi"
+
+
+async def test_a_json_only_client_gets_server_messages_on_its_get_stream(proxy: Any) -> None:
+    client = await proxy.opened()
+    async with client.listen() as events:
+        response = await client.post(client.tool("log", text="here"), accept="application/json")
+        assert response.json()["result"]["content"][0]["text"] == "logged"
+        assert (await events.message())["params"]["data"] == "here"
+
+
+async def test_a_second_get_stream_is_409(proxy: Any) -> None:
+    client = await proxy.opened()
+    async with client.listen() as first, client.listen() as second:
+        assert first.response.status_code == 200
+        assert second.response.status_code == 409
+
+
+async def test_what_came_before_the_get_stream_is_not_lost(proxy: Any) -> None:
+    client = await proxy.opened()
+    await client.call("changed")
+    async with client.listen() as events:
+        assert (await events.message())["method"] == "notifications/tools/list_changed"
+
+
+async def test_a_missed_event_is_replayed_after_last_event_id(proxy: Any) -> None:
+    client = await proxy.opened()
+    async with client.listen() as events:
+        await client.call("changed")
+        first = await events.next()
+        await client.call("updated", uri="test://a")
+        await events.next()
+    async with client.listen(last_event_id=first["id"]) as events:
+        assert (await events.message())["params"] == {"uri": "test://a"}
+
+
+async def test_a_lost_answer_is_resumed_from_the_priming_event(proxy: Any) -> None:
+    """MCP 2025-11-25, SEP-1699: an event with an id and no data, and a retry time."""
+    client = await proxy.opened()
+    request = client.tool("ask", method="roots/list")
+    async with client.stream(request) as events:
+        priming = await events.next()
+        assert (priming["data"], priming["retry"]) == ("", "1000")
+        asked = await events.message()
+    await client.post({"jsonrpc": "2.0", "id": asked["id"], "result": {"roots": []}})
+    async with client.listen(last_event_id=priming["id"]) as events:
+        assert await events.message() == asked
+        answer = await events.message()
+        assert answer["id"] == request["id"]
+        with pytest.raises(EOFError):
+            await events.next()
+
+
+async def test_a_slow_call_becomes_a_stream_that_can_be_resumed(start: Any) -> None:
+    proxy = await start(settings=Settings(stream_after=0.05))
+    client = await proxy.opened()
+    async with client.stream(client.tool("slow", seconds=0.3)) as events:
+        priming = await events.next()
+        assert priming["data"] == ""
+    async with client.listen(last_event_id=priming["id"]) as events:
+        assert (await events.message())["result"]["content"][0]["text"] == "late"
+
+
+async def test_older_clients_get_no_event_without_data(start: Any) -> None:
+    proxy = await start(settings=Settings(stream_after=0.05))
+    client = proxy.client()
+    await client.initialize("2025-06-18")
+    async with client.stream(client.tool("slow", seconds=0.2)) as events:
+        assert json.loads((await events.next())["data"])["result"]["content"][0]["text"] == "late"
+
+
+async def test_keep_alive_comments_are_no_events(start: Any) -> None:
+    proxy = await start(settings=Settings(stream_after=0.01, keepalive=0.02))
+    client = await proxy.opened()
+    response = await client.post(client.tool("slow", seconds=0.2))
+    assert ": keep-alive" in response.text
+
+
+async def test_the_event_store_is_bounded(start: Any) -> None:
+    proxy = await start(settings=Settings(max_events=3))
+    client = await proxy.opened()
+    for number in range(10):
+        await client.call("updated", uri=f"test://{number}")
+    async with client.listen() as events:
+        uris = [(await events.message())["params"]["uri"] for _ in range(3)]
+    assert uris == ["test://7", "test://8", "test://9"]
+
+
+async def test_batches_in_2025_03_26(proxy: Any, read: Any) -> None:
+    client = proxy.client()
+    await client.initialize("2025-03-26")
+    note = {"jsonrpc": "2.0", "method": "notifications/roots/list_changed"}
+    batch = [client.tool("echo", text="a"), note, client.tool("echo", text="b")]
+    answers = read(await client.post(batch))
+    assert [a["result"]["content"][0]["text"] for a in sorted(answers, key=lambda a: a["id"])] == ["a", "b"]
+    assert (await client.post([note])).status_code == 202
+    mixed = read(await client.post([client.tool("log", text="x"), client.tool("echo", text="y")]))
+    assert [m.get("method") for m in mixed].count("notifications/message") == 1
+    assert len([m for m in mixed if "result" in m]) == 2
+    assert (await client.post([client.initialization()])).status_code == 400
+    assert (await client.post([])).status_code == 400
+
+
+async def test_a_call_that_takes_too_long_is_answered_and_cancelled(start: Any, read: Any) -> None:
+    proxy = await start(request_timeout=0.2)
+    client = await proxy.opened()
+    for accept in ("application/json", "application/json, text/event-stream"):
+        response = await client.post(client.tool("hang"), accept=accept)
+        assert "did not answer in time" in read(response)[-1]["error"]["message"]
+    seen = json.loads(await client.call("seen"))
+    assert [m.get("method") for m in seen].count("notifications/cancelled") == 2
+
+
+async def test_an_idle_session_is_closed_with_its_child(start: Any, eventually: Any) -> None:
+    proxy = await start(idle_timeout=0.2)
+    client = await proxy.opened()
+    await eventually(lambda: proxy.alive() == 0)
+    assert (await client.post(PING)).status_code == 404
+
+
+async def test_a_listening_session_is_not_idle(start: Any) -> None:
+    proxy = await start(idle_timeout=0.2)
+    client = await proxy.opened()
+    async with client.listen():
+        await asyncio.sleep(0.6)
+        assert (await client.post(PING)).status_code == 200
+
+
+async def test_sessions_are_bounded(start: Any) -> None:
+    proxy = await start(max_sessions=1, wait=2)
+    await proxy.opened()
+    response = await proxy.client().post(proxy.client().initialization())
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "2"
+
+
+async def test_a_client_that_leaves_during_initialize_leaves_nothing(start: Any, eventually: Any) -> None:
+    proxy = await start(command=("sleep", "60"))
+    client = proxy.client()
+    waiting = asyncio.create_task(client.post(client.initialization()))
+    await eventually(lambda: proxy.alive() == 1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await eventually(lambda: proxy.alive() == 0)

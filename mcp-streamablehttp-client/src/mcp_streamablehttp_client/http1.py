@@ -258,5 +258,7 @@ class HttpClient:
                 ) from None
             if isinstance(error, OSError):
                 reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
-                raise Unreachable(f"Cannot connect to {target.authority}: {reason or type(error).__name__}.") from None
+                raise Unreachable(
+                    f"Cannot connect to {target.authority}: {reason or type(error).__name__}."
+                ) from None
             raise

@@ -42,7 +42,8 @@ def proxy_for(tls: bool, host: str, port: int) -> Proxy | None:
 
     url = request.getproxies_environment().get("https" if tls else "http")
     if not url or request.proxy_bypass_environment(  # type: ignore[attr-defined]  # not in typeshed
-        f"{host}:{port}"):
+        f"{host}:{port}"
+    ):
         return None
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:

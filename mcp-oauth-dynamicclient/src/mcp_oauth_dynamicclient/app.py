@@ -21,15 +21,27 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from . import __version__, pages
+from . import __version__, authorize, pages
 from .audit import Audit
 from .clients import ClientRegistry
 from .context import Context
-from .endpoints import device_authorization, introspect, jwks, metadata, register, revoke, token
+from .endpoints import (
+    account,
+    device_authorization,
+    device_page,
+    introspect,
+    jwks,
+    landing,
+    metadata,
+    register,
+    revoke,
+    token,
+)
 from .endpoints.verify import Verify, prefers_html
 from .endpoints.verify import routes as verify_routes
 from .errors import OAuth2Error, StoreUnavailable
 from .keys import KeyRing
+from .login import GitHubApi, Memberships
 from .metrics import Metrics
 from .middleware import BodyLimit, OpenCors, SecurityHeaders
 from .policy import Policy
@@ -83,6 +95,8 @@ def create_app(
     gateway.include_router(verify_routes(ctx, gateway.verify))
     for module in (metadata, jwks, token, revoke, introspect, register, device_authorization, pages):
         gateway.include_router(module.routes(ctx))
+    for module in (authorize, account, device_page, landing):
+        gateway.include_router(module.routes(ctx))
     _add_operations(gateway, metrics)
     _add_errors(gateway)
     gateway.add_middleware(BodyLimit)
@@ -96,16 +110,18 @@ def build_context(
 ) -> Context:
     """What the endpoints share; also what the commands of `cli.py` work with."""
     keys = KeyRing(settings, store, now)
+    http = httpx.AsyncClient(timeout=10, headers={"User-Agent": f"mcp-oauth-dynamicclient/{__version__}"})
+    memberships = Memberships(settings, store, GitHubApi(settings, http), now, read=store.recent)
     return Context(
         settings=settings,
         store=store,
         resources=Resources(settings),
         keys=keys,
         tokens=Tokens(settings, keys, now),
-        policy=Policy(settings, store, read=store.recent),
+        policy=Policy(settings, store, read=store.recent, memberships=memberships),
         clients=ClientRegistry(settings, store, now=now),
         audit=Audit(settings.audit_log, now=now, observe=metrics.observe),
-        http=httpx.AsyncClient(timeout=10, headers={"User-Agent": f"mcp-oauth-dynamicclient/{__version__}"}),
+        http=http,
         now=now,
     )
 

@@ -32,6 +32,7 @@ __all__ = [
     "InvalidTargetError",
     "InvalidTokenError",
     "OAuth2Error",
+    "ServerError",
     "SettingsError",
     "SlowDownError",
     "StoreUnavailable",
@@ -84,6 +85,12 @@ class ExpiredTokenError(OAuth2Error):
     """The device code has expired (RFC 8628 section 3.5)."""
 
     error = "expired_token"
+
+
+class ServerError(OAuth2Error):
+    """Something went wrong that neither person nor client can mend (RFC 6749 section 4.1.2.1)."""
+
+    error = "server_error"
 
 
 class TooManyRequestsError(OAuth2Error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from .records import Identity
 from .settings import Settings
@@ -11,11 +12,26 @@ from .store import Entry, Kind, Store
 Read = Callable[[Kind, str], Awaitable[Entry | None]]
 
 
-class Policy:
-    """`read` looks up local accounts; the store's own `get` unless told otherwise."""
+class Memberships(Protocol):
+    """Who belongs where at GitHub now (`login.membership`)."""
 
-    def __init__(self, settings: Settings, store: Store, *, read: Read | None = None) -> None:
+    async def groups(self, identity: Identity) -> tuple[str, ...]: ...
+
+
+class Policy:
+    """`read` looks up local accounts; the store's own `get` unless told otherwise. Without `memberships` the
+    groups of the sign-in count for as long as the grant lives."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        read: Read | None = None,
+        memberships: Memberships | None = None,
+    ) -> None:
         self._read = read or store.get
+        self._memberships = memberships
         self._local = settings.local_accounts
         self._github = settings.github_client_id is not None
         self._github_users = _folded(settings.allowed_github_users)
@@ -38,7 +54,11 @@ class Policy:
                 return None if self._id_jag else "enterprise-managed authorization is switched off"
 
     async def still_allowed(self, identity: Identity) -> str | None:
-        """As `allowed`, and a local account must still exist and be enabled."""
+        """As `allowed`, but a local account must still exist and be enabled, and a member of a GitHub
+        organisation must still be one."""
+        if identity.provider == "github" and self._memberships is not None and self._github_groups:
+            groups = await self._memberships.groups(identity)
+            return self.allowed(identity.model_copy(update={"groups": groups}))
         reason = self.allowed(identity)
         if reason is not None or identity.provider != "local":
             return reason

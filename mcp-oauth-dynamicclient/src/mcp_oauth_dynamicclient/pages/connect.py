@@ -36,7 +36,7 @@ def ways_to_connect(name: str, url: str) -> list[Way]:
             "Claude",
             (
                 Step(
-                    "In claude.ai or Claude Desktop open Settings, Connectors, Add custom connector, and paste:",
+                    "In claude.ai or Claude Desktop: Settings, Connectors, Add custom connector; paste:",
                     url,
                 ),
                 Step("Press Connect and approve. The connector then works in the mobile apps too."),

@@ -22,6 +22,7 @@ Kind = Literal[
     "grant",  # key: grant_id; owners: user:<user_id>, client:<client_id>
     "jti",  # assertion ids seen (private_key_jwt, ID-JAG): key is issuer and jti
     "key",  # signing keys, private part encrypted: key is the kid
+    "membership",  # what GitHub last said about a person's organisations: key is the user id
     "login",  # the state parameter of a sign-in at a provider: taken once
     "refresh_token",  # key: hash of the token; owner: grant:<grant_id>
     "revoked",  # key: jti of a single revoked access token, until it expires

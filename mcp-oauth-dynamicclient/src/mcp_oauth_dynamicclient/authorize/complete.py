@@ -1,0 +1,100 @@
+"""What follows a sign-in: a code for the client that asked, or the page the person wanted."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from fastapi.responses import RedirectResponse
+
+from .. import pages
+from ..context import Context
+from ..errors import AccessDeniedError, InvalidRequestError, OAuth2Error
+from ..grants import authorization_code, device_code
+from ..login.flow import Flow
+from ..records import Identity
+from .answer import answer_url, error_url, send_back
+from .request import AuthorizationRequest
+
+
+class NotAdmittedError(AccessDeniedError):
+    """Somebody signed in whom no rule admits."""
+
+
+async def complete(ctx: Context, flow: Flow, identity: Identity, *, after_form: bool) -> Response:
+    """Carry out what the person approved before signing in. NotAdmittedError when no rule admits them."""
+    reason = await ctx.policy.still_allowed(identity)
+    if reason is not None:
+        ctx.audit.record(
+            "policy", outcome="refused", user=identity.user_id, client=flow.client_id, reason=reason,
+            resource=flow.details.get("resource"),
+        )  # fmt: skip
+        raise NotAdmittedError(
+            f"{identity.login} is not admitted to this gateway; ask the person who runs it."
+        )
+    match flow.purpose:
+        case "authorize":
+            asked = AuthorizationRequest.model_validate(flow.details)
+            return await complete_authorization(ctx, asked, identity, after_form=after_form)
+        case "device":
+            return await complete_device(ctx, flow.details["user_code"], identity)
+        case "account":
+            return RedirectResponse(f"{ctx.settings.issuer}/account", 303)
+
+
+async def complete_authorization(
+    ctx: Context, asked: AuthorizationRequest, identity: Identity, *, after_form: bool
+) -> Response:
+    """A code for what was approved, to the client that asked."""
+    client = await ctx.clients.find(asked.client_id)
+    if client is None:
+        raise InvalidRequestError(
+            "The client's registration was removed meanwhile; connect again from your client."
+        )
+    code = await authorization_code.issue(
+        ctx,
+        client=client,
+        redirect_uri=asked.redirect_uri,
+        code_challenge=asked.code_challenge,
+        resource=asked.resource,
+        scope=asked.scope,
+        identity=identity,
+    )
+    ctx.audit.record(
+        "authorize", outcome="issued", user=identity.user_id, client=client.client_id, resource=asked.resource
+    )
+    url = answer_url(ctx, asked.redirect_uri, asked.state, {"code": code})
+    return send_back(ctx, url, client.name, approved=True, after_form=after_form)
+
+
+async def complete_device(ctx: Context, user_code: str, identity: Identity | None) -> Response:
+    """Tell the device, and the person what they have done. A second time says the code is used."""
+    decided = await device_code.decide(ctx, user_code, identity)
+    if decided is None:
+        return pages.error_page(
+            ctx, "This code is not waiting", "It was used already, or it has expired.",
+            "If your device is connected, close this window. If not, let it show a new code.",
+            again="/device", again_label="Enter a code",
+        )  # fmt: skip
+    approved = identity is not None
+    ctx.audit.record(
+        "device", outcome="approved" if approved else "denied", client=decided.client_id,
+        user=identity.user_id if identity else None, resource=decided.resource,
+    )  # fmt: skip
+    return pages.render(
+        ctx, "returning.html", target="", label="",
+        title="Device connected" if approved else "Not approved",
+        sentence=f"{decided.client_name} now has access: go back to it."
+        if approved
+        else f"{decided.client_name} was told that you do not approve.",
+    )  # fmt: skip
+
+
+def fail(ctx: Context, flow: Flow, error: OAuth2Error, *, after_form: bool) -> Response:
+    """A sign-in that did not succeed: the client is told, where a client asked."""
+    ctx.audit.record(
+        "login", outcome="failed", client=flow.client_id, reason=error.description or error.error
+    )
+    if flow.purpose != "authorize":
+        return pages.error_as_page(ctx, error, again=flow.again)
+    asked = AuthorizationRequest.model_validate(flow.details)
+    url = error_url(ctx, asked.redirect_uri, asked.state, error)
+    return send_back(ctx, url, flow.client_name, approved=False, after_form=after_form)

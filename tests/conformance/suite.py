@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from gateway.node import NODE, installed
 
 VERSION = "0.2.0-alpha.12"
-SCENARIO = re.compile(r"^[✓✗⚠~\s]*(?P<name>(?!Total:)[\w./-]+): (?P<passed>\d+) passed, (?P<failed>\d+) failed")
+SCENARIO = re.compile(
+    r"^[✓✗⚠~\s]*(?P<name>(?!Total:)[\w./-]+): (?P<passed>\d+) passed, (?P<failed>\d+) failed"
+)
 UNSCORED = re.compile(r"^\s+[✓✗]\s+(?P<name>[\w./-]+) \((?P<reason>[\w -]+)\)")
 RUN_WITHIN = 900.0
 """Seconds for one requirement set."""

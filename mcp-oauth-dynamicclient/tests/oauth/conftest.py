@@ -219,7 +219,7 @@ async def make_gateway(
     """Gateways over the test's store; a second one is another replica."""
     async with AsyncExitStack() as stack:
 
-        async def make(**overrides: Any) -> Gateway:
+        async def make(*, over: Store = store, **overrides: Any) -> Gateway:
             settings = make_settings(**overrides)
             upstream: dict[str, Any] = {}
 
@@ -227,26 +227,26 @@ async def make_gateway(
                 found = upstream.get(str(request.url))
                 return httpx.Response(404) if found is None else httpx.Response(200, json=found)
 
-            keys = KeyRing(settings, store, clock)
-            documents = Documents(settings, store, now=clock, fetcher=internet.fetcher())
+            keys = KeyRing(settings, over, clock)
+            documents = Documents(settings, over, now=clock, fetcher=internet.fetcher())
             audit_path = tmp_path / "audit.log"
             audit = Audit(str(audit_path), now=clock)
             stack.callback(audit.close)
             http = await stack.enter_async_context(httpx.AsyncClient(transport=httpx.MockTransport(provider)))
             ctx = Context(
                 settings=settings,
-                store=store,
+                store=over,
                 resources=Resources(settings),
                 keys=keys,
                 tokens=Tokens(settings, keys, clock),
-                policy=Policy(settings, store),
-                clients=ClientRegistry(settings, store, now=clock, documents=documents),
+                policy=Policy(settings, over),
+                clients=ClientRegistry(settings, over, now=clock, documents=documents),
                 audit=audit,
                 http=http,
                 now=clock,
             )
             account = Account(name="ada", password_hash="x", created_at=clock())
-            await store.put("account", "ada", account.model_dump())
+            await over.put("account", "ada", account.model_dump())
             app = FastAPI()
             app.add_exception_handler(OAuth2Error, render)
             for module in (token, revoke, introspect, register, device_authorization):

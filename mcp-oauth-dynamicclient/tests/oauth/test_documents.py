@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp_oauth_dynamicclient.clients.addresses import is_public
 from mcp_oauth_dynamicclient.clients.documents import (
@@ -23,7 +23,7 @@ from mcp_oauth_dynamicclient.clients.documents import (
     UnusableDocumentError,
     wellknown,
 )
-from mcp_oauth_dynamicclient.clients.fetch import AddressRefused, Fetcher, FetchError, freshness, resolve
+from mcp_oauth_dynamicclient.clients.fetch import AddressRefused, Fetcher, FetchError, Resolver, freshness
 
 ID = "https://client.example/oauth/client.json"
 DOCUMENT = {"client_id": ID, "client_name": "Example", "redirect_uris": ["https://client.example/cb"]}
@@ -95,6 +95,8 @@ async def test_a_document_that_breaks_a_rule_identifies_nobody_and_is_not_cached
         "https://[::ffff:93.184.216.34]/b",
         "https://client.example./b",
         "https://redis/b",
+        "https://[x/b",
+        "https://client.example/[",
     ],
 )
 async def test_a_url_that_is_no_document_id_is_refused_without_a_connection(
@@ -195,8 +197,10 @@ async def test_a_real_resolver_and_a_real_socket_never_reach_loopback() -> None:
             request.url = request.url.copy_with(port=port)
             return await super().handle_async_request(request)
 
+    resolver = Resolver()
+
     async def names(_host: str, port: int) -> list[str]:
-        return await resolve("localhost", port)
+        return await resolver("localhost", port)
 
     async with server:
         with pytest.raises(AddressRefused):
@@ -307,6 +311,24 @@ async def test_a_host_that_is_away_does_not_lock_its_client_out_for_a_day(gatewa
         await gateway.ctx.clients.find(ID)
 
 
+async def test_a_host_that_turns_servers_away_is_asked_once_a_minute(gateway: Any, clock: Any) -> None:
+    client_id = "https://zed.dev/oauth/client-metadata.json"
+    gateway.internet.publish(client_id, b"", 403)
+    for _ in range(5):
+        assert (await gateway.ctx.clients.find(client_id)).source == "wellknown"
+    assert len(gateway.internet.connections) == 1
+    gateway.internet.publish(client_id, DOCUMENT | {"client_id": client_id})
+    clock.advance(60)
+    assert (await gateway.ctx.clients.find(client_id)).source == "document"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(st.text("abc.:/?#[]@%0129-_\\ \né", max_size=40))
+async def test_any_url_is_a_client_or_a_refusal(gateway: Any, rest: str) -> None:
+    with pytest.raises((UnusableDocumentError, UnreachableDocumentError)):
+        await gateway.ctx.clients.find(f"https://{rest}")
+
+
 async def test_a_document_that_was_taken_down_ends_its_client(gateway: Any, clock: Any) -> None:
     gateway.internet.publish(ID, DOCUMENT)
     await gateway.ctx.clients.find(ID)
@@ -327,8 +349,8 @@ async def test_failures_are_not_remembered(gateway: Any) -> None:
 async def test_memory_is_bounded_whatever_the_documents_ask_for(
     gateway: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_oauth_dynamicclient.clients.documents.CACHED", 5)
-    monkeypatch.setattr("mcp_oauth_dynamicclient.clients.documents.FETCHES_PER_MINUTE", 1000)
+    monkeypatch.setattr("mcp_oauth_dynamicclient.clients.fetch_cache.CAPACITY", 5)
+    monkeypatch.setattr("mcp_oauth_dynamicclient.clients.fetch_cache.FETCHES_PER_MINUTE", 1000)
     for number in range(20):
         url = f"https://client.example/{number}.json"
         gateway.internet.publish(url, DOCUMENT | {"client_id": url}, cache_control="max-age=86400")

@@ -147,5 +147,5 @@ async def _verified(ctx: Context, client: Client, assertion: str) -> dict[str, A
         if "jwks_uri" not in client.metadata:
             raise
     # The client may have changed its keys since they were fetched.
-    keys = await ctx.clients.keys(client, fresh=True)
+    keys = await ctx.clients.keys(client, renew=True)
     return ctx.tokens.decode_assertion(assertion, keys, algorithms, audiences)

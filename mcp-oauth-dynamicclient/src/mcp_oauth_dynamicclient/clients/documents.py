@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -18,12 +16,8 @@ from ..records import Client
 from ..settings import Settings
 from ..store import Store
 from . import metadata as rules
-from .fetch import MAX_AGE, MIN_AGE, AddressRefused, Fetched, Fetcher, FetchError
-
-CACHED = 1000
-"""Documents kept in memory at most; the least recently used goes first."""
-FETCHES_PER_MINUTE = 30
-"""From one host, whoever asks."""
+from .fetch import AddressRefused, Fetcher, FetchError
+from .fetch_cache import FetchCache
 
 
 class UnusableDocumentError(InvalidClientError):
@@ -34,14 +28,6 @@ class UnusableDocumentError(InvalidClientError):
 
 class UnreachableDocumentError(TemporarilyUnavailableError):
     """The document cannot be had at the moment, and there is no copy to use instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cached:
-    value: dict[str, Any]
-    fresh_until: float
-    usable_until: float
-    fetched_at: float
 
 
 def is_document_id(client_id: str) -> bool:
@@ -65,38 +51,33 @@ class Documents:
         fetcher: Fetcher | None = None,
     ) -> None:
         self._settings = settings
-        self._store = store
-        self._now = now
-        self._fetcher = fetcher or Fetcher()
-        self._cache: OrderedDict[str, Cached] = OrderedDict()
+        self._cache = FetchCache(store, fetcher or Fetcher(), now)
 
     async def client(self, client_id: str) -> Client:
         """The client that a document describes. Raises UnusableDocumentError or UnreachableDocumentError."""
         self._check_id(client_id)
+        builtin = wellknown().get(client_id) if self._settings.wellknown_clients else None
         try:
-            value = await self._load(client_id, self._check_document)
-            return self._client(client_id, value, "document")
+            copy = await self._cache.load(client_id, self._check_document, builtin=builtin)
         except AddressRefused as error:
             raise UnusableDocumentError(f"The client metadata document cannot be used: {error}.") from None
         except FetchError as error:
-            copy = wellknown().get(client_id) if self._settings.wellknown_clients else None
-            if copy is None:
-                raise UnreachableDocumentError(
-                    f"The client metadata document cannot be fetched: {error}."
-                ) from None
-            return self._client(client_id, copy, "wellknown")
+            raise UnreachableDocumentError(
+                f"The client metadata document cannot be fetched: {error}."
+            ) from None
+        return self._client(client_id, copy.value, "wellknown" if copy.builtin else "document")
 
-    async def keys(self, url: str, *, fresh: bool = False) -> dict[str, Any]:
+    async def keys(self, url: str, *, renew: bool = False) -> dict[str, Any]:
         """The JWK set at a jwks_uri, fetched under the same rules; unusable keys are left out."""
         if _host_in(url, self._settings.client_document_deny):
             raise UnusableDocumentError("The host of this jwks_uri is not accepted here.")
         try:
-            value = await self._load(url, _check_jwks, fresh=fresh)
+            copy = await self._cache.load(url, _check_jwks, renew=renew)
         except AddressRefused as error:
             raise UnusableDocumentError(f"The jwks_uri cannot be used: {error}.") from None
         except FetchError as error:
             raise UnreachableDocumentError(f"The jwks_uri cannot be fetched: {error}.") from None
-        return {"keys": [key for key in value["keys"] if _is_usable(key)][: rules.MAX_KEYS]}
+        return {"keys": [key for key in copy.value["keys"] if _is_usable(key)][: rules.MAX_KEYS]}
 
     def _check_id(self, client_id: str) -> None:
         if not self._settings.client_documents:
@@ -108,7 +89,7 @@ class Documents:
             len(client_id) > 2048
             or not client_id.isascii()
             or not client_id.isprintable()
-            or any(char in client_id for char in ' "\\#<>@')
+            or any(char in client_id for char in ' "\\#<>@[]')
             or not path
             or any(segment in (".", "..") for segment in path.partition("?")[0].split("/"))
         ):
@@ -119,37 +100,6 @@ class Documents:
         allowed, denied = self._settings.client_document_allow, self._settings.client_document_deny
         if _host_in(client_id, denied) or (allowed and not _host_in(client_id, allowed)):
             raise UnusableDocumentError("Clients of this host are not accepted here.")
-
-    async def _load(
-        self, url: str, check: Callable[[str, dict[str, Any]], None], *, fresh: bool = False
-    ) -> dict[str, Any]:
-        """From the cache while fresh, else from the host, or when that fails a copy of less than a day."""
-        cached = self._cache.get(url)
-        now = self._now()
-        if cached and now < cached.fresh_until and not (fresh and now - cached.fetched_at >= MIN_AGE):
-            self._cache.move_to_end(url)
-            return cached.value
-        try:
-            fetched = await self._fetch(url)
-        except AddressRefused:
-            raise
-        except FetchError as error:
-            if cached and now < cached.usable_until and not error.gone:
-                return cached.value
-            self._cache.pop(url, None)
-            raise
-        check(url, fetched.value)
-        self._cache[url] = Cached(fetched.value, now + fetched.max_age, now + MAX_AGE, now)
-        self._cache.move_to_end(url)
-        if len(self._cache) > CACHED:
-            self._cache.popitem(last=False)
-        return fetched.value
-
-    async def _fetch(self, url: str) -> Fetched:
-        host = urlsplit(url).netloc.lower()
-        if await self._store.increment(f"document:{host}", window=60) > FETCHES_PER_MINUTE:
-            raise FetchError("its host is being asked too often")
-        return await self._fetcher.get(url)
 
     def _check_document(self, url: str, value: dict[str, Any]) -> None:
         if value.get("client_id") != url:

@@ -11,9 +11,10 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ MAX_BYTES = 64 * 1024
 MIN_AGE, DEFAULT_AGE, MAX_AGE = 60.0, 3600.0, 86400.0
 """Seconds for which an answer is kept: at least, when it does not say, and at most."""
 CONCURRENT = 16
+RESOLVERS = 8
 NAME = re.compile(
     r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
@@ -54,9 +56,16 @@ class Fetched:
     max_age: float
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+class Resolver:
+    """The system's name resolution, on threads of its own: a slow name server holds up nothing else."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        answers = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):
@@ -100,12 +109,12 @@ class Fetcher:
     def __init__(
         self,
         *,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
         allowed: Callable[[str], bool] = is_public,
         connect: Callable[[], httpx.AsyncBaseTransport] | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
-        self._resolve = resolve
+        self._resolve = resolve or Resolver()
         self._allowed = allowed
         self._connect = connect or (lambda: httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False))
         self._timeout = timeout

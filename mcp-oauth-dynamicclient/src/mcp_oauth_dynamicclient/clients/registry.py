@@ -160,8 +160,8 @@ class ClientRegistry:
         async for entry in self._store.list("client"):
             yield Client.model_validate(entry.value)
 
-    async def keys(self, client: Client, *, fresh: bool = False) -> dict[str, Any]:
-        """The client's JWK set for private_key_jwt; `fresh` asks its jwks_uri again."""
+    async def keys(self, client: Client, *, renew: bool = False) -> dict[str, Any]:
+        """The client's JWK set for private_key_jwt; `renew` asks its jwks_uri again."""
         if "jwks" in client.metadata:
             return dict(client.metadata["jwks"])
-        return await self._documents.keys(str(client.metadata.get("jwks_uri", "")), fresh=fresh)
+        return await self._documents.keys(str(client.metadata.get("jwks_uri", "")), renew=renew)

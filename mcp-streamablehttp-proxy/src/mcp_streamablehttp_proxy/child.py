@@ -109,6 +109,22 @@ class Call:
                 return response
 
 
+class Dialect(Owner, Protocol):
+    """Stands between the other owners and the child, where these do not speak the same version."""
+
+    def call(self, message: Message, owner: Owner) -> Call: ...
+
+    def notify(self, message: Message, owner: Owner) -> None: ...
+
+    def answer(self, message: Message, owner: Owner) -> bool: ...
+
+    def cancel(self, call: Call, reason: str) -> None: ...
+
+    def expire(self, call: Call, reason: str) -> None: ...
+
+    def detach(self, owner: Owner) -> None: ...
+
+
 class Child:
     """A server process. `on_end` is called once when it ends for whatever reason."""
 
@@ -127,6 +143,8 @@ class Child:
         """Result of `initialize` or `server/discover`, when the proxy itself asked for it."""
         self.extra: dict[str, Any] = {}
         """For the era that owns this child; nothing here reads it."""
+        self.dialect: Dialect | None = None
+        """Speaks for the owners, once it is set; its own calls go to the child as they are."""
         self.observer: Callable[[Message], None] | None = None
         """Hears of every changed list before the owners do."""
         self.served = False
@@ -206,6 +224,8 @@ class Child:
         """Forget an owner: cancel its calls at the server, refuse what the server asked it."""
         if owner in self._owners:
             self._owners.remove(owner)
+        if self.dialect is not None:
+            self.dialect.detach(owner)
         for call in [call for call in self._calls.values() if call.owner is owner]:
             self.cancel(call, "the client has gone")
         for id_ in [id_ for id_, asked in self._asked.items() if asked is owner]:
@@ -220,6 +240,8 @@ class Child:
     def call(self, message: Message, owner: Owner, *, aside: bool = False) -> Call:
         """Send a request under an id of its own. Raises ChildError if the server cannot take it."""
         self._check()
+        if self.dialect is not None and owner is not self.dialect:
+            return self.dialect.call(message, owner)
         number = next(self._ids)
         token: bytes | None = None
         if b'"progressToken"' in message.raw and (raw := message.meta.get("progressToken")):
@@ -243,6 +265,9 @@ class Child:
 
     def notify(self, message: Message, owner: Owner) -> None:
         """Send a notification; ids in `notifications/cancelled` become the child's."""
+        if self.dialect is not None and owner is not self.dialect:
+            self.dialect.notify(message, owner)
+            return
         if message.method == "notifications/cancelled":
             wanted = message.params.get("requestId")
             for call in self._calls.values():
@@ -256,6 +281,8 @@ class Child:
 
     def answer(self, message: Message, owner: Owner) -> bool:
         """Pass on the answer to a request of the server; False if it never asked this owner."""
+        if self.dialect is not None and owner is not self.dialect:
+            return self.dialect.answer(message, owner)
         if message.id is None or self._asked.get(message.id) is not owner:
             return False
         del self._asked[message.id]
@@ -264,6 +291,9 @@ class Child:
 
     def cancel(self, call: Call, reason: str) -> None:
         """Tell the server to stop, and forget the call: a late response is dropped."""
+        if self.dialect is not None and call.owner is not self.dialect:
+            self.dialect.cancel(call, reason)
+            return
         if call.id in self._calls:
             params = {"requestId": call.id, "reason": reason}
             self._process.write(jsonrpc.notification("notifications/cancelled", params))
@@ -271,6 +301,9 @@ class Child:
 
     def expire(self, call: Call, reason: str) -> None:
         """Tell the server to stop, and answer the call with an error of the proxy's own."""
+        if self.dialect is not None and call.owner is not self.dialect:
+            self.dialect.expire(call, reason)
+            return
         if self._calls.pop(call.id, None) is not None:
             params = {"requestId": call.id, "reason": reason}
             self._process.write(jsonrpc.notification("notifications/cancelled", params))
@@ -464,5 +497,7 @@ class Child:
         owners, self._owners = list(self._owners), []
         if self._on_end is not None:
             self._on_end(self, self.ended)
+        if self.dialect is not None:
+            self.dialect.lost(reason)
         for owner in owners:
             owner.lost(reason)

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 from .endpoint import Endpoint
-from .handshake import open_handshake
 from .metrics import Metrics
+from .modern.dialect import open_for_sessions
 from .modern.probe import Prober
 from .pool import Pool
 from .security import Guard
@@ -38,7 +38,7 @@ class Hub:
 
     def _add(self, server: Server) -> Endpoint:
         metrics = self.metrics.server(server.name)
-        pool = Pool(server, {"handshake": open_handshake, "modern": Prober().open}, metrics)
+        pool = Pool(server, {"handshake": open_for_sessions, "modern": Prober().open}, metrics)
         endpoint = Endpoint(server, self.settings, self._guard, pool, metrics)
         self.endpoints[server.name] = endpoint
         return endpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup or (lambda: None))
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: no collection has to walk it again
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.hub.drain()

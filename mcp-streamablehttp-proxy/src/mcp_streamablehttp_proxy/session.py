@@ -12,6 +12,7 @@ from . import jsonrpc
 from .child import Call, CallCancelled, Child, ChildError
 from .handshake import introduction_for, missing_capability
 from .jsonrpc import Kind, Members, Message
+from .modern.dialect import interpreted
 from .pool import Pool, Unavailable
 from .settings import Settings
 from .streams import STANDING, EventStore, Stream
@@ -78,9 +79,12 @@ class Session:
             patience, child.fail, f"did not answer initialize within {patience:g} s"
         )
         try:
-            return await call.response()
+            response = await call.response()
         finally:
             late.cancel()
+        if response.result is None:
+            return await interpreted(child, message) or response
+        return response
 
     async def _open_joint(self, message: Message) -> Message:
         child = await self._join()

@@ -97,47 +97,47 @@ TOOLS: dict[str, tuple[Tool, JSON]] = {}
 
 def tool(**properties: JSON) -> Callable[[Tool], Tool]:
     def add(function: Tool) -> Tool:
-        TOOLS[function.__name__] = (function, {"type": "object", "properties": properties})
+        TOOLS[f"test_{function.__name__}"] = (function, {"type": "object", "properties": properties})
         return function
 
     return add
 
 
 @tool()
-async def test_simple_text(_: JSON, __: JSON) -> JSON:
+async def simple_text(*_: JSON) -> JSON:
     return text("This is a simple text response for testing.")
 
 
 @tool()
-async def test_image_content(_: JSON, __: JSON) -> JSON:
+async def image_content(*_: JSON) -> JSON:
     return {"content": [{"type": "image", "data": PNG, "mimeType": "image/png"}]}
 
 
 @tool()
-async def test_audio_content(_: JSON, __: JSON) -> JSON:
+async def audio_content(*_: JSON) -> JSON:
     return {"content": [{"type": "audio", "data": WAV, "mimeType": "audio/wav"}]}
 
 
 @tool()
-async def test_embedded_resource(_: JSON, __: JSON) -> JSON:
+async def embedded_resource(*_: JSON) -> JSON:
     uri = "test://embedded-resource"
     return {"content": [embedded(uri, "text/plain", "This is an embedded resource content.")]}
 
 
 @tool()
-async def test_multiple_content_types(_: JSON, __: JSON) -> JSON:
+async def multiple_content_types(*_: JSON) -> JSON:
     resource = embedded("test://mixed-content-resource", "application/json", '{"test":"data","value":123}')
     image = {"type": "image", "data": PNG, "mimeType": "image/png"}
     return {"content": [{"type": "text", "text": "Multiple content types test:"}, image, resource]}
 
 
 @tool()
-async def test_error_handling(_: JSON, __: JSON) -> JSON:
+async def error_handling(*_: JSON) -> JSON:
     return {**text("This tool intentionally returns an error for testing"), "isError": True}
 
 
 @tool()
-async def test_tool_with_progress(_: JSON, meta: JSON) -> JSON:
+async def tool_with_progress(_: JSON, meta: JSON) -> JSON:
     for step in (0, 50, 100):
         if "progressToken" in meta:
             notify("notifications/progress", progressToken=meta["progressToken"], progress=step, total=100)
@@ -145,7 +145,7 @@ async def test_tool_with_progress(_: JSON, meta: JSON) -> JSON:
 
 
 @tool()
-async def test_logging_tool(_: JSON, __: JSON) -> JSON:
+async def logging_tool(*_: JSON) -> JSON:
     for level in ("debug", "info", "error"):
         notify("notifications/message", level=level, data=f"{level} message")
     return text("logged")
@@ -155,47 +155,47 @@ TOOLS["test_tool_with_logging"] = TOOLS["test_logging_tool"]
 
 
 @tool(region={"type": "string", "x-mcp-header": "Region"}, size={"type": "integer", "x-mcp-header": "Size"})
-async def test_x_mcp_header(arguments: JSON, _: JSON) -> JSON:
+async def x_mcp_header(arguments: JSON, _: JSON) -> JSON:
     return text(f"region={arguments.get('region', '<none>')}")
 
 
 @tool()
-async def test_missing_capability(_: JSON, __: JSON) -> JSON:
+async def missing_capability(*_: JSON) -> JSON:
     return text(await sample("missing", "Are you there?"))
 
 
 @tool()
-async def test_trigger_tool_change(_: JSON, __: JSON) -> JSON:
+async def trigger_tool_change(*_: JSON) -> JSON:
     notify("notifications/tools/list_changed")
     return text("tool list changed")
 
 
 @tool()
-async def test_trigger_prompt_change(_: JSON, __: JSON) -> JSON:
+async def trigger_prompt_change(*_: JSON) -> JSON:
     notify("notifications/prompts/list_changed")
     return text("prompt list changed")
 
 
 @tool()
-async def test_trigger_resource_update(_: JSON, __: JSON) -> JSON:
+async def trigger_resource_update(*_: JSON) -> JSON:
     for uri in sorted(subscribed):
         notify("notifications/resources/updated", uri=uri)
     return text(f"updated {len(subscribed)}")
 
 
 @tool()
-async def test_hang(_: JSON, __: JSON) -> JSON:
+async def hang(*_: JSON) -> JSON:
     await asyncio.get_running_loop().create_future()
     return {}
 
 
 @tool()
-async def test_running(_: JSON, __: JSON) -> JSON:
+async def running(*_: JSON) -> JSON:
     return text(str(len(running) - 1))
 
 
 @tool()
-async def test_url_elicitation(_: JSON, __: JSON) -> JSON:
+async def url_elicitation(*_: JSON) -> JSON:
     global visited
     if not visited:
         visited = True
@@ -205,69 +205,71 @@ async def test_url_elicitation(_: JSON, __: JSON) -> JSON:
 
 
 @tool()
-async def test_error_code(arguments: JSON, _: JSON) -> JSON:
+async def error_code(arguments: JSON, _: JSON) -> JSON:
     raise Failure(arguments["code"], "as asked", {"kept": True})
 
 
 @tool()
-async def test_input_required_result_elicitation(_: JSON, __: JSON) -> JSON:
+async def input_required_result_elicitation(*_: JSON) -> JSON:
     return text(f"Hello, {await elicit('user_name', 'What is your name?', 'name')}!")
 
 
 @tool()
-async def test_streaming_elicitation(_: JSON, __: JSON) -> JSON:
+async def streaming_elicitation(*_: JSON) -> JSON:
     return text(str(await elicit("streamed", "What is your name?", "name")))
 
 
 @tool()
-async def test_input_required_result_sampling(_: JSON, __: JSON) -> JSON:
+async def input_required_result_sampling(*_: JSON) -> JSON:
     return text(f"Model said: {await sample('capital_question', 'What is the capital of France?')}")
 
 
 @tool()
-async def test_input_required_result_list_roots(_: JSON, __: JSON) -> JSON:
+async def input_required_result_list_roots(*_: JSON) -> JSON:
     return text(f"Client exposed {len(await roots('client_roots'))} root(s).")
 
 
 @tool()
-async def test_input_required_result_request_state(_: JSON, __: JSON) -> JSON:
+async def input_required_result_request_state(*_: JSON) -> JSON:
     await elicit("confirm", "Please confirm", "ok", "boolean")
     return text("state-ok: confirmation received")
 
 
 @tool()
-async def test_input_required_result_tampered_state(_: JSON, __: JSON) -> JSON:
+async def input_required_result_tampered_state(*_: JSON) -> JSON:
     await elicit("confirm", "Please confirm", "ok", "boolean")
     return text("state-ok")
 
 
 @tool()
-async def test_input_required_result_multiple_inputs(_: JSON, __: JSON) -> JSON:
+async def input_required_result_multiple_inputs(*_: JSON) -> JSON:
     name = elicit("user_name", "What is your name?", "name")
     await asyncio.gather(name, sample("greeting", "Generate a greeting"), roots("client_roots"))
     return text("All inputs received.")
 
 
 @tool()
-async def test_input_required_result_multi_round(_: JSON, __: JSON) -> JSON:
+async def input_required_result_multi_round(*_: JSON) -> JSON:
     name = await elicit("step1", "Step 1: What is your name?", "name")
     colour = await elicit("step2", "Step 2: What is your favorite color?", "color")
     return text(f"{name} likes {colour}.")
 
 
 @tool()
-async def test_input_required_result_capabilities(_: JSON, __: JSON) -> JSON:
+async def input_required_result_capabilities(*_: JSON) -> JSON:
     name = elicit("ask", "What is your name?", "name")
     answers = await asyncio.gather(name, sample("sample", "Say hello"), return_exceptions=True)
     return text(", ".join(str(answer) for answer in answers))
 
 
 @tool()
-async def json_schema_2020_12_tool(_: JSON, __: JSON) -> JSON:
+async def json_schema_2020_12(*_: JSON) -> JSON:
     return text("valid")
 
 
-TOOLS["json_schema_2020_12_tool"][1].update(
+JSON_SCHEMA = TOOLS.pop("test_json_schema_2020_12")
+TOOLS["json_schema_2020_12_tool"] = JSON_SCHEMA
+JSON_SCHEMA[1].update(
     {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$defs": {

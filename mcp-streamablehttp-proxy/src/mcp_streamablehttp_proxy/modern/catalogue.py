@@ -49,10 +49,10 @@ class Catalogue:
             self._tools = None
 
     async def _read(self) -> None:
-        self._listen()
         tools: dict[str, tuple[Mirrored, ...]] = {}
         cursor: str | None = None
         try:
+            self._listen()
             async with asyncio.timeout(self._child.server.request_timeout):
                 for _ in range(_MAX_PAGES):
                     page = await self._page(cursor)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Final
+from weakref import WeakSet
 
 from .. import jsonrpc, trace
-from ..child import CallCancelled
 from ..http import Refused, Request
 from ..jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Kind, Message
 from ..metrics import ServerMetrics
@@ -43,7 +42,7 @@ class ModernEra:
         self._settings = settings
         self._pool = pool
         self._metrics = metrics
-        self._parties: set[Party] = set()
+        self._parties: WeakSet[Party] = WeakSet()
 
     async def handle(self, request: Request) -> None:
         """Answer one POST. Raises Refused, MessageError, ChildError, Unavailable."""
@@ -69,15 +68,12 @@ class ModernEra:
         party = backend.party(request.principal)
         self._parties.add(party)
         try:
-            with contextlib.suppress(CallCancelled):
-                if backend.child.era == "modern":
-                    await pass_on(answer, message, envelope, party, self._server.request_timeout)
-                else:
-                    await translate(answer, message, envelope, backend, party, self.rounds)
+            if backend.child.era == "modern":
+                await pass_on(answer, message, envelope, party, self._server.request_timeout)
+            else:
+                await translate(answer, message, envelope, backend, party, self.rounds)
         finally:
             answer.close()
-            if party.idle:
-                self._parties.discard(party)
             self._metrics.sent.inc(answer.sent)
             if message.method != LISTEN:
                 self._metrics.latency.observe(time.monotonic() - started)

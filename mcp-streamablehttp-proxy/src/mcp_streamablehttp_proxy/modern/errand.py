@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import Call
+from ..child import Call, CallCancelled, ChildError
 from ..jsonrpc import Members, Message
 from ..streams import MAX_UNSENT
 from .answer import Answer
@@ -116,7 +116,7 @@ class Errand:
                 self._unsent -= len(note)
                 await answer.note(note)
             if self.call.future.done():
-                return self.call.future.result()
+                return self._response()
             if answer.gone or self.ended:
                 return None
             until = deadline
@@ -128,3 +128,9 @@ class Errand:
             if remaining is not None and remaining <= 0:
                 raise TimeoutError
             await answer.wait(self.wake, remaining)
+
+    def _response(self) -> Message | None:
+        try:
+            return self.call.future.result()
+        except CallCancelled as problem:
+            raise ChildError(f"the call was cancelled: {problem}") from None

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from .. import jsonrpc
 from ..child import ChildError
+from ..http import Refused
 from ..jsonrpc import Message
 from .answer import STATUS, Answer
 from .backend import Backend
@@ -75,6 +76,9 @@ async def _call(
             body = rounds.park(errand, party, message)
             await _finish(answer, errand, backend, body)
             return
+    except Refused as refusal:
+        await answer.finish(jsonrpc.error(errand.id, refusal.code, refusal.reason), refusal.status)
+        return
     except TimeoutError:
         reason = "did not answer in time"
         text = f"server {party.child.server.name} did not answer within {patience:g} s"

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TextIO
 
 import httpx
 from fastapi import FastAPI, Request, Response
@@ -68,9 +69,7 @@ class Gateway(FastAPI):
 
     async def aclose(self) -> None:
         """Close what was opened; the application must not be used afterwards."""
-        await self.ctx.http.aclose()
-        await self.ctx.store.close()
-        self.ctx.audit.close()
+        await close_context(self.ctx)
 
 
 def create_app(
@@ -80,7 +79,8 @@ def create_app(
     settings = settings or load_settings()
     metrics = Metrics()
     recent = RecentStore(store or open_store(settings.store_url))
-    ctx = build_context(settings, recent, metrics, now)
+    audit = Audit(settings.audit_log, now=now, observe=metrics.observe)
+    ctx = build_context(settings, recent, audit, now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -105,10 +105,27 @@ def create_app(
     return gateway
 
 
+@asynccontextmanager
+async def open_context(settings: Settings, audit: TextIO) -> AsyncIterator[Context]:
+    """For the commands: the same without a server. `audit` is used unless AUDIT_LOG names a file."""
+    destination = audit if settings.audit_log == "-" else settings.audit_log
+    ctx = build_context(settings, RecentStore(open_store(settings.store_url)), Audit(destination))
+    try:
+        yield ctx
+    finally:
+        await close_context(ctx)
+
+
+async def close_context(ctx: Context) -> None:
+    await ctx.http.aclose()
+    await ctx.store.close()
+    ctx.audit.close()
+
+
 def build_context(
-    settings: Settings, store: RecentStore, metrics: Metrics, now: Callable[[], float] = time.time
+    settings: Settings, store: RecentStore, audit: Audit, now: Callable[[], float] = time.time
 ) -> Context:
-    """What the endpoints share; also what the commands of `cli.py` work with."""
+    """What the endpoints share."""
     keys = KeyRing(settings, store, now)
     http = httpx.AsyncClient(timeout=10, headers={"User-Agent": f"mcp-oauth-dynamicclient/{__version__}"})
     memberships = Memberships(settings, store, GitHubApi(settings, http), now, read=store.recent)
@@ -120,7 +137,7 @@ def build_context(
         tokens=Tokens(settings, keys, now),
         policy=Policy(settings, store, read=store.recent, memberships=memberships),
         clients=ClientRegistry(settings, store, now=now),
-        audit=Audit(settings.audit_log, now=now, observe=metrics.observe),
+        audit=audit,
         http=http,
         now=now,
     )

@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
+from typing import TextIO
+
+from .errors import SettingsError
 
 SECRET_FIELD = re.compile(
     r"(?:token|secret|password|passphrase|cookie|verifier|assertion|authorization)$|^code$"
@@ -32,11 +35,14 @@ Observer = Callable[[str, str], None]
 
 
 class Audit:
-    """`destination` is a path (reopened after rotation, mode 0600) or `-` for standard output."""
+    """`destination` is a path (reopened after rotation, mode 0600), `-` for standard output, or a stream.
+
+    SettingsError at construction when the path cannot be written.
+    """
 
     def __init__(
         self,
-        destination: str = "-",
+        destination: str | TextIO = "-",
         *,
         now: Callable[[], float] = time.time,
         observe: Observer | None = None,
@@ -44,11 +50,16 @@ class Audit:
         self._now = now
         self._observe = observe
         self._handler: logging.Handler
-        if destination == "-":
+        if not isinstance(destination, str):
+            self._handler = logging.StreamHandler(destination)
+        elif destination == "-":
             self._handler = logging.StreamHandler(sys.stdout)
         else:
-            Path(destination).touch(mode=0o600)
-            self._handler = WatchedFileHandler(destination, encoding="utf-8")
+            try:
+                Path(destination).touch(mode=0o600)
+            except OSError as error:
+                raise SettingsError(f"AUDIT_LOG: {destination}: {error.strerror}") from None
+            self._handler = WatchedFileHandler(destination, encoding="utf-8", delay=True)
 
     def record(
         self,

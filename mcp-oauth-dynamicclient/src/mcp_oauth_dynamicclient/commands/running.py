@@ -1,0 +1,89 @@
+"""What every command needs: the settings and the store of the environment, and errors as one line."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import IO, Any, TypeVar
+
+import click
+
+from ..context import Context
+from ..errors import OAuth2Error, SettingsError
+from ..settings import Settings, load_settings
+
+T = TypeVar("T")
+
+
+class Failure(click.ClickException):
+    """What was asked for cannot be done: one line on stderr, status 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"mcp-oauth-server: {self.message}", err=True)
+
+
+class UnusableSettings(Failure):
+    """Status 2, before anything has started."""
+
+    exit_code = 2
+
+
+def usable_settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise UnusableSettings(str(error)) from None
+
+
+def with_context(work: Callable[[Context], Awaitable[T]]) -> T:
+    """Do some work on the store of STORE_URL. Decisions are audited on stderr unless AUDIT_LOG is set."""
+    from ..app import open_context
+
+    settings = usable_settings()
+
+    async def main() -> T:
+        async with open_context(settings, audit=sys.stderr) as ctx:
+            return await work(ctx)
+
+    try:
+        return asyncio.run(main())
+    except SettingsError as error:
+        raise UnusableSettings(str(error)) from None
+    except OAuth2Error as error:
+        raise Failure(error.description or str(error.error)) from None
+    except ValueError as error:
+        raise Failure(str(error)) from None
+
+
+def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, nothing: str) -> None:
+    """A table for people, or JSON; `nothing` goes to stderr, so that an empty list is empty output."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo(nothing, err=True)
+    else:
+        cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for line in cells:
+            click.echo(
+                "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            )
+
+
+def when(seconds: float | None) -> str | None:
+    """`2026-11-23 18:22` (UTC)"""
+    if seconds is None:
+        return None
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M}"
+
+
+def _text(value: object) -> str:
+    """Nothing that a terminal would act on."""
+    text = "-" if value is None else str(value)
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,0 +1,175 @@
+"""The application as a whole: health, errors in the standard's form, limits, CORS, and use as a library."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from mcp_oauth_dynamicclient import Settings, create_app
+from mcp_oauth_dynamicclient.errors import StoreUnavailable
+
+
+async def test_health_is_told_honestly(app: Any, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = await app.http.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "healthy"})
+
+    async def away() -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(store, "ping", away)
+    response = await app.http.get("/health")
+    assert response.status_code == 503
+    assert response.json()["status"] == "unhealthy"
+    assert "store cannot be reached" in response.json()["reason"]
+    assert "mcp_oauth_store_up 0.0" in (await app.http.get("/metrics")).text
+
+
+async def test_an_unreachable_store_is_503_everywhere(
+    app: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable
+
+    for name in ("add", "put", "get", "take", "swap", "delete", "increment"):
+        monkeypatch.setattr(store, name, away)
+    registration = {"redirect_uris": ["https://client.example/cb"]}
+    response = await app.http.post("/register", json=registration)
+    assert response.status_code == 503
+    assert response.json()["error"] == "temporarily_unavailable"
+    form = {"grant_type": "refresh_token", "client_id": "client_1", "refresh_token": "x"}
+    assert (await app.http.post("/token", data=form)).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("DELETE", "/token", 405), ("GET", "/token", 405), ("POST", "/jwks", 405)],
+)
+async def test_the_frameworks_errors_have_the_standards_form(
+    app: Any, method: str, path: str, status: int
+) -> None:
+    response = await app.http.request(method, path)
+    assert response.status_code == status
+    assert set(response.json()) == {"error", "error_description"}
+    assert response.json()["error"] == "invalid_request"
+
+
+async def test_a_person_at_a_wrong_address_sees_a_page(app: Any) -> None:
+    response = await app.http.get("/nowhere", headers={"Accept": "text/html"})
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
+
+
+async def test_what_goes_wrong_here_is_a_server_error_without_a_trace(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("the secret is hunter2")
+
+    monkeypatch.setattr(app.ctx.keys, "published", broken)
+    response = await app.http.get("/jwks")
+    assert response.status_code == 500
+    assert response.json()["error"] == "server_error"
+    assert "hunter2" not in response.text
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_that_is_too_large_is_refused_before_it_is_whole(app: Any, announced: bool) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield b"x" * 10_000
+
+    content: Any = b"x" * 10_000_000 if announced else body()
+    for path in ("/token", "/register"):
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = await app.http.post(path, content=content, headers=headers)
+        assert response.status_code == 413
+        assert response.json()["error"] in ("invalid_request", "invalid_client_metadata")
+        content = b"x" * 10_000_000 if announced else body()
+
+
+async def test_every_answer_has_safe_headers(app: Any) -> None:
+    for path in ("/health", "/jwks", "/nowhere", "/.well-known/oauth-authorization-server"):
+        headers = (await app.http.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "cache-control" in headers
+        assert "strict-transport-security" not in headers
+
+
+async def test_https_is_made_to_stay(make_app: Any) -> None:
+    app = await make_app(base_domain="example.com")
+    assert (await app.http.get("/health")).headers["strict-transport-security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/token", "/register", "/register/client_1", "/revoke", "/jwks", "/.well-known/openid-configuration"],
+)
+async def test_web_pages_of_any_origin_may_call_what_uses_no_cookie(app: Any, path: str) -> None:
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type, mcp-protocol-version",
+    }
+    response = await app.http.options(path, headers=asked)
+    assert response.status_code == 204
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in response.headers
+    assert "authorization" in response.headers["access-control-allow-headers"].lower()
+    response = await app.http.post(path, headers={"Origin": "https://app.example"})
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/authorize", "/account", "/device", "/consent", "/introspect", "/health"])
+async def test_web_pages_of_other_origins_may_not_read_anything_else(app: Any, path: str) -> None:
+    response = await app.http.get(path, headers={"Origin": "https://app.example"})
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_metrics_are_not_for_the_public(make_app: Any) -> None:
+    app = await make_app()
+    assert (await app.http.get("/metrics")).status_code == 200
+    assert (await app.http.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"})).status_code == 404
+    off = await make_app(metrics=False)
+    assert (await off.http.get("/metrics")).status_code == 404
+
+
+async def test_it_works_mounted_in_another_application(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    gateway = create_app(make_settings(audit_log=str(tmp_path / "audit.log")))
+    mine = FastAPI()
+
+    @mine.get("/mine")
+    async def own() -> str:
+        return "mine"
+
+    mine.mount("/", gateway)
+    transport = httpx.ASGITransport(mine)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as http:
+        assert (await http.get("/mine")).json() == "mine"
+        assert (await http.get("/.well-known/oauth-authorization-server")).json()[
+            "issuer"
+        ] == "http://localhost:8080"
+        forwarded = {"X-Forwarded-Host": "localhost:8080", "X-Forwarded-Uri": "/time/mcp"}
+        assert (await http.get("/verify", headers=forwarded)).status_code == 401
+        registered = await http.post("/register", json={"redirect_uris": ["https://client.example/cb"]})
+        assert registered.status_code == 201
+    await gateway.aclose()
+
+
+async def test_its_own_lifespan_closes_what_was_opened(make_settings: Callable[..., Settings]) -> None:
+    gateway = create_app(make_settings())
+    async with gateway.router.lifespan_context(gateway):
+        await gateway.ctx.store.put("jti", "a", {})
+    assert gateway.ctx.http.is_closed

@@ -88,6 +88,10 @@ def _import_debian(engine: Engine, name: str) -> None:
         (root / "etc/pip.conf").write_text(pip_configuration())
         if CA_BUNDLE.exists():
             shutil.copyfile(CA_BUNDLE, root / CA_BUNDLE.relative_to("/"))
+            # For programs that get none of the image's variables: npx and uvx behind the proxy.
+            (root / "etc/skel/.npmrc").write_text(f"cafile={CA_BUNDLE}\n")
+            (root / "etc/uv").mkdir()
+            (root / "etc/uv/uv.toml").write_text("system-certs = true\n")
         (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         (root / "data").mkdir()
         subprocess.run(["chroot", place, "chown", "redis:redis", "/data"], check=True)

@@ -100,6 +100,7 @@ def _dockerd(engine: Engine, state: Path, place: Path) -> Iterator[None]:
                 raise NoEngineError(f"dockerd did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.2)
         yield
+        engine.docker("image", "prune", "--force", "--filter", "until=72h", timeout=120)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

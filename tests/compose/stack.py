@@ -33,6 +33,7 @@ class Stack:
     server_url: str
     """Where a server is, with `{name}` for its name."""
     port: int
+    https_port: int
     password: str
     account: str = "admin"
 
@@ -97,7 +98,7 @@ def build_images(engine: Engine, images: Mapping[str, str], folder: Path) -> Non
     path = folder / "build.env"
     _write(path, values)
     done = subprocess.run(
-        [COMPOSE, "--env-file", path, "--parallel", "1", "build"],
+        [COMPOSE, "--env-file", path, "--profile", "*", "--parallel", "1", "build"],
         cwd=ROOT, env=engine.environment, capture_output=True, text=True, timeout=START_WITHIN, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
@@ -107,32 +108,8 @@ def build_images(engine: Engine, images: Mapping[str, str], folder: Path) -> Non
 def start_compose(
     engine: Engine, images: Mapping[str, str], folder: Path, shape: str, **settings: str
 ) -> Iterator[Stack]:
-    """`just up` with an .env that lacks only its secrets; everything is removed afterwards."""
-    port = free_port()
-    if shape == "subdomains":
-        address = {"BASE_DOMAIN": f"gw.localhost:{port}"}
-        issuer, server_url = f"http://auth.gw.localhost:{port}", f"http://{{name}}.gw.localhost:{port}/mcp"
-    else:
-        address = {"PUBLIC_URL": f"http://localhost:{port}"}
-        issuer, server_url = f"http://localhost:{port}", f"http://localhost:{port}/{{name}}/mcp"
-    name = f"gwtest-{secrets.token_hex(3)}"
-    env_file = folder / f"{name}.env"
-    _write(
-        env_file,
-        {
-            **images,
-            **address,
-            "IMAGE_TAG": "test",
-            "LOCAL_ACCOUNTS": "true",
-            "BIND_ADDRESS": "127.0.0.1",
-            "HTTP_PORT": str(port),
-            "HTTPS_PORT": str(free_port()),
-            "DOCKER_SOCKET": engine.socket,
-            **settings,
-        },
-    )
-    stack = Stack(engine, name, env_file, issuer, server_url, port, secrets.token_urlsafe(12))
-    try:
+    """`just up` with an .env that lacks only its secrets, then an account; all is removed afterwards."""
+    with prepare(engine, images, folder, shape, **settings) as stack:
         up = stack.deploy("up")
         assert up.returncode == 0, (up.stdout + up.stderr)[-5000:] + stack.compose("logs", "--tail=30")
         stack.compose(
@@ -140,8 +117,41 @@ def start_compose(
             stdin=stack.password,
         )  # fmt: skip
         yield stack
+
+
+@contextmanager
+def prepare(
+    engine: Engine, images: Mapping[str, str], folder: Path, shape: str, **settings: str
+) -> Iterator[Stack]:
+    """An .env of its own, nothing started yet; whatever is started under it is removed afterwards."""
+    port, https_port = free_port(), free_port()
+    if shape == "subdomains":
+        address = {"BASE_DOMAIN": f"gw.localhost:{port}"}
+        issuer, server_url = f"http://auth.gw.localhost:{port}", f"http://{{name}}.gw.localhost:{port}/mcp"
+    else:
+        address = {"PUBLIC_URL": f"http://localhost:{port}"}
+        issuer, server_url = f"http://localhost:{port}", f"http://localhost:{port}/{{name}}/mcp"
+    project = f"gwtest-{secrets.token_hex(3)}"
+    env_file = folder / f"{project}.env"
+    values = {
+        **images,
+        **address,
+        "IMAGE_TAG": "test",
+        "LOCAL_ACCOUNTS": "true",
+        "BIND_ADDRESS": "127.0.0.1",
+        "HTTP_PORT": str(port),
+        "HTTPS_PORT": str(https_port),
+        "DOCKER_SOCKET": engine.socket,
+        **settings,
+    }
+    _write(env_file, values)
+    password = secrets.token_urlsafe(12)
+    stack = Stack(engine, project, env_file, issuer, server_url, port, https_port, password)
+    try:
+        yield stack
     finally:
-        stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        environment.write_missing_secrets(env_file, env_file)
+        stack.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 
 def free_port() -> int:

@@ -97,3 +97,16 @@ def test_an_image_installs_only_what_is_pinned_and_runs_without_privileges(path:
 
 def test_every_package_has_an_image() -> None:
     assert len(list(ROOT.glob("mcp-*/Dockerfile"))) == len(list(ROOT.glob("mcp-*/pyproject.toml"))) == 6
+
+
+def test_a_profile_is_off_until_it_is_asked_for() -> None:
+    assert set(services(**FILLED)) == {
+        "traefik", "auth", "redis", "echo-stateful", "echo-stateless", "fetch", "time",
+    }  # fmt: skip
+    assert "memory" in services(**FILLED, COMPOSE_PROFILES="memory")
+
+
+def test_what_a_profile_runs_has_a_version() -> None:
+    for name, service in services(**FILLED, COMPOSE_PROFILES="*").items():
+        if service["image"].startswith("mcp-oauth-gateway/runner"):
+            assert re.search(r"(@|==)\d+\.\d+\.\d+", " ".join(service["command"])), name

@@ -352,7 +352,11 @@ def run(environment: dict[str, str]) -> Callable[..., Awaitable[Finished]]:
             stderr=asyncio.subprocess.PIPE,
             env=environment | (env or {}),
         )
-        out, err = await asyncio.wait_for(process.communicate(stdin), 60)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin), 30)
+        except TimeoutError:
+            process.kill()
+            raise
         assert "Traceback" not in err.decode()
         return Finished(process.returncode or 0, out.decode(), err.decode())
 
@@ -376,7 +380,7 @@ class Host:
         self.send({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params or {}, **extra})
 
     async def line(self) -> bytes:
-        line = await asyncio.wait_for(self.process.stdout.readline(), 30)  # type: ignore[union-attr]
+        line: bytes = await asyncio.wait_for(self.process.stdout.readline(), 30)  # type: ignore[union-attr]
         assert line, "the bridge ended"
         self.lines.append(line)
         return line

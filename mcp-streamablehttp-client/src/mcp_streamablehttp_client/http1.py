@@ -257,7 +257,8 @@ class HttpClient:
                     f"{target.authority} could not be reached within {CONNECT_SECONDS:g} s."
                 ) from None
             if isinstance(error, OSError):
-                reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+                number = error.errno or 0
+                reason = os.strerror(number) if number > 0 else error.strerror
                 raise Unreachable(
                     f"Cannot connect to {target.authority}: {reason or type(error).__name__}."
                 ) from None

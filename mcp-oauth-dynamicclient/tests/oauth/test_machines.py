@@ -73,6 +73,16 @@ async def test_nobody_becomes_a_machine_by_registering(gateway: Any) -> None:
     assert update.status_code == 400
 
 
+async def test_a_stored_client_that_claims_the_grant_still_needs_the_operator(gateway: Any) -> None:
+    registration = await machine(gateway)
+    claimed = registration.client.model_copy(update={"source": "dynamic"})
+    await gateway.ctx.store.put("client", claimed.client_id, claimed.model_dump())
+    refused = await gateway.post(
+        "/token", grant_type="client_credentials", auth=(claimed.client_id, registration.client_secret)
+    )
+    assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")
+
+
 async def test_a_document_does_not_make_a_machine_either(gateway: Any, signer: Any, clock: Any) -> None:
     url, key = "https://client.example/c.json", signer()
     gateway.internet.publish(

@@ -49,6 +49,16 @@ async def test_a_token_used_again_after_its_successor_ends_the_grant(gateway: An
     assert [entry async for entry in gateway.ctx.store.list("refresh_token")] == []
 
 
+async def test_reuse_is_noticed_whatever_else_is_wrong_with_the_request(gateway: Any) -> None:
+    client_id = (await gateway.register())["client_id"]
+    first = await gateway.connect(client_id)
+    second = await tokens_of(await gateway.refresh(client_id, first["refresh_token"]))
+    await gateway.refresh(client_id, second["refresh_token"])
+    reused = await gateway.refresh(client_id, first["refresh_token"], resource=ECHO, scope="admin")
+    assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
+    assert [entry async for entry in gateway.ctx.store.list("grant")] == []
+
+
 async def test_twenty_raced_refreshes_yield_one_family_and_nobody_is_logged_out(
     gateway: Any, make_gateway: Any
 ) -> None:

@@ -23,8 +23,6 @@ from .fetch_cache import FetchCache
 class UnusableDocumentError(InvalidClientError):
     """The URL or the document cannot identify a client; the description says why."""
 
-    status_code = 401
-
 
 class UnreachableDocumentError(TemporarilyUnavailableError):
     """The document cannot be had at the moment, and there is no copy to use instead."""

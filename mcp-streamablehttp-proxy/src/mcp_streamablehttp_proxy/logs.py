@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import logging
 import sys
 from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
+from queue import Full, Queue
 from typing import Final, Literal
 
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+_WAITING: Final = 10_000
+"""Records that may wait to be written; more are dropped."""
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -49,4 +56,19 @@ def configure(level: str, form: Literal["text", "json"], file: str | None = None
     formatter = JSONFormatter() if form == "json" else TextFormatter()
     for handler in handlers:
         handler.setFormatter(formatter)
-    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    queue: Queue[logging.LogRecord] = Queue(_WAITING)
+    listener = QueueListener(queue, *handlers)
+    listener.start()
+    atexit.register(listener.stop)
+    logging.basicConfig(level=level.upper(), handlers=[_Enqueue(queue)], force=True)
+
+
+class _Enqueue(QueueHandler):
+    """Hands records to the thread that writes them: a log nobody reads must not stop the relay."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Full):
+            self.queue.put_nowait(record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import cached_property
 from typing import Final
 
 from msgspec import Raw
@@ -32,8 +33,11 @@ class Rounds:
     def __init__(self, patience: float = PATIENCE, limit: int = MOST_PARKED) -> None:
         self._patience = patience
         self._limit = limit
-        self._seal = Seal()
         self._parked: dict[bytes, tuple[Errand, Party, asyncio.TimerHandle]] = {}
+
+    @cached_property
+    def _seal(self) -> Seal:
+        return Seal()
 
     def __len__(self) -> int:
         return len(self._parked)

@@ -27,7 +27,7 @@ EXPECTED_RESOURCES = {
 }
 
 waiting: dict[str, asyncio.Future[JSON]] = {}
-running: dict[str, asyncio.Task[None]] = {}
+tasks: dict[str, asyncio.Task[None]] = {}
 
 
 class Failure(Exception):
@@ -191,7 +191,7 @@ async def hang(*_: JSON) -> JSON:
 
 @tool()
 async def running(*_: JSON) -> JSON:
-    return text(str(len(running) - 1))
+    return text(str(len(tasks) - 1))
 
 
 @tool()
@@ -412,7 +412,7 @@ async def serve(id_: object, method: str, params: JSON) -> None:
     except Failure as failure:
         write({"id": id_, "error": failure.error})
     finally:
-        running.pop(json.dumps(id_), None)
+        tasks.pop(json.dumps(id_), None)
 
 
 async def main() -> None:
@@ -426,9 +426,9 @@ async def main() -> None:
             if (future := waiting.get(id_)) is not None and not future.done():
                 future.set_result(message)
         elif id_ is not None:
-            running[json.dumps(id_)] = loop.create_task(serve(id_, method, message.get("params") or {}))
+            tasks[json.dumps(id_)] = loop.create_task(serve(id_, method, message.get("params") or {}))
         elif method == "notifications/cancelled":
-            task = running.pop(json.dumps(message["params"]["requestId"]), None)
+            task = tasks.pop(json.dumps(message["params"]["requestId"]), None)
             if task is not None:
                 task.cancel()
 

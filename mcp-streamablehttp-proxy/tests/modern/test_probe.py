@@ -1,0 +1,84 @@
+"""Which era a child speaks is found out by asking it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+SILENT = """
+import json, sys, time
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["method"] == "initialize":
+        info = {"name": "silent", "version": "1"}
+        result = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": info}
+    elif message["method"] == "server/discover" or "id" not in message:
+        continue
+    else:
+        result = {}
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"""
+SLOW = """
+import json, sys, time
+time.sleep(0.5)
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["method"] == "server/discover":
+        result = {"result": {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"}}
+    elif "id" in message:
+        result = {"error": {"code": -32022, "message": "too late"}}
+    else:
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **result}), flush=True)
+"""
+NEITHER = """
+import json, sys
+for line in sys.stdin:
+    error = {"code": -32000, "message": "no"}
+    print(json.dumps({"jsonrpc": "2.0", "id": json.loads(line).get("id"), "error": error}), flush=True)
+"""
+
+
+@pytest.fixture
+def client_of(front: Any, start: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("mcp_streamablehttp_proxy.modern.probe._PATIENCE", 0.2)
+
+    async def run(program: str) -> Any:
+        running = await start(command=(sys.executable, "-c", program))
+        client = (await front("modern")).__class__(running.http)
+        client.running = running
+        return client
+
+    return run
+
+
+async def era(client: Any) -> Any:
+    child = await client.running.app.hub.endpoints["default"].pool.joint("", "modern")
+    return child.era
+
+
+async def test_a_server_that_answers_is_asked_in_its_era(native: Any, translated: Any) -> None:
+    assert await era(native) == "modern"
+    assert await era(translated) == "handshake"
+
+
+async def test_silence_means_the_handshake_era(client_of: Any) -> None:
+    client = await client_of(SILENT)
+    result = (await client.ask("server/discover"))["result"]
+    assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "silent"
+    assert await era(client) == "handshake"
+
+
+async def test_a_slow_server_that_refuses_initialize_is_modern_all_the_same(client_of: Any) -> None:
+    client = await client_of(SLOW)
+    assert (await client.ask("server/discover"))["result"]["supportedVersions"] == ["2026-07-28"]
+    assert await era(client) == "modern"
+
+
+async def test_a_server_of_neither_era_is_a_bad_gateway(client_of: Any) -> None:
+    client = await client_of(NEITHER)
+    response = await client.post(client.request("tools/list"))
+    assert response.status_code == 502
+    assert "refused to initialize" in response.json()["error"]["message"]

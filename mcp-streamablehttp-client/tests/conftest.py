@@ -324,6 +324,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         f"log = open({str(tmp_path / 'browsed')!r}, 'a'); log.write(sys.argv[1] + chr(10)); log.close()\n"
         "try: urllib.request.urlopen(sys.argv[1], timeout=10).read()\n"
         "except OSError: pass\n"
+        f"open({str(tmp_path / 'returned')!r}, 'w').close()\n"
     )
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {

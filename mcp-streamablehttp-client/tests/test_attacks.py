@@ -205,13 +205,14 @@ async def test_nobody_answering_ends_the_sign_in() -> None:
             await listener.answer("s", 0.05)
 
 
-async def test_a_wrong_state_never_reaches_the_token_endpoint(oauth: Any, bridge: Any) -> None:
+async def test_a_wrong_state_never_reaches_the_token_endpoint(
+    oauth: Any, bridge: Any, tmp_path: Path
+) -> None:
     oauth.redirect_extra = {"state": "not-what-was-sent"}
     host = await bridge(oauth.url)
     host.request(1, "initialize", {})
-    while oauth.count("authorize") == 0:
+    while not (tmp_path / "returned").exists():
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.3)
     host.process.terminate()
     await host.close()
     assert oauth.count("token") == 0

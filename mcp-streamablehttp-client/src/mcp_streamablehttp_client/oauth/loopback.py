@@ -112,8 +112,8 @@ async def listening(port: int) -> AsyncIterator[Listener]:
         raise SignInFailed(
             f"Port {port} on 127.0.0.1 is taken; free it or choose another with --callback-port."
         ) from None
-    async with server:
+    try:
         holder.append(Listener(server.sockets[0].getsockname()[1]))
         yield holder[0]
-        server.close()
-        await asyncio.sleep(0.05)  # lets the page of the answer go out
+    finally:
+        server.close()  # without waiting: browsers keep spare connections open

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -46,7 +46,6 @@ class Gateway:
     password: str
     state: Path | None = None
     """The folder of a local run; None under compose."""
-    output: list[str] = field(default_factory=list)
 
     def server(self, name: str) -> str:
         return self.server_url.format(name=name)
@@ -58,26 +57,24 @@ class LocalRun:
 
     port: int
     state: Path
-    process: subprocess.Popen[str] | None = None
-    output: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> None:
         """Returns once the gateway says it is ready; fails with everything it printed otherwise."""
-        self.output.clear()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.run"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "PORT": str(self.port),
-                "GATEWAY_STATE": str(self.state),
-                "COLUMNS": "200",
-                **environment,
-            },
-            stdout=(self.state / "run.out").open("w"),
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with (self.state / "run.out").open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.run"],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "PORT": str(self.port),
+                    "GATEWAY_STATE": str(self.state),
+                    "COLUMNS": "200",
+                    **environment,
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         deadline = time.monotonic() + START_WITHIN
         while "Ready after" not in (text := self.text()):
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -14,7 +14,7 @@ async def test_a_servers_url_tells_how_to_connect_every_client(gateway: Gateway,
     response = await person.page.goto(url)
     assert response is not None
     assert response.status == 401
-    text = await person.page.inner_text("body")
+    text = await person.page.text_content("body") or ""
     for client in ("Claude", "VS Code", "Cursor", "mcp-streamablehttp-client"):
         assert client in text
     assert url in text

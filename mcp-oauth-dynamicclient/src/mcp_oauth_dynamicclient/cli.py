@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from importlib import import_module
 
 import click
@@ -82,6 +83,8 @@ def serve(host: str, port: int, log_level: str) -> None:
         app = create_app(settings)
     except SettingsError as error:
         raise UnusableSettings(str(error)) from None
+    gc.collect()
+    gc.freeze()  # what was loaded at the start stays; no collection need look at it again
     # The access log is off: the query of an authorization request or a callback holds codes.
     uvicorn.run(
         app,

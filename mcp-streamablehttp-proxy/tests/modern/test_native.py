@@ -99,6 +99,13 @@ async def test_a_subscription_ends_with_a_result_at_a_shutdown(native: Any) -> N
         assert await events.next() is None
 
 
+async def test_a_subscription_that_the_server_ends_ends_with_a_result(native: Any) -> None:
+    async with native.listen(toolsListChanged=True) as events:
+        await events.next()
+        await native.call("drop")
+        assert (await events.next())["result"]["resultType"] == "complete"
+
+
 async def test_the_proxy_itself_listens_for_changed_tools(native: Any) -> None:
     """So that the check of Mcp-Param headers does not work with schemas of yesterday."""
     body = native.request("tools/call", name="echo", arguments={"text": "x"})

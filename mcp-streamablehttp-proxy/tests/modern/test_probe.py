@@ -26,7 +26,7 @@ time.sleep(0.5)
 for line in sys.stdin:
     message = json.loads(line)
     if message["method"] == "server/discover":
-        result = {"result": {"supportedVersions": ["2026-07-28"], "capabilities": {}, "resultType": "complete"}}
+        result = {"result": {"supportedVersions": ["2026-07-28"], "capabilities": {}}}
     elif "id" in message:
         result = {"error": {"code": -32022, "message": "too late"}}
     else:

@@ -30,7 +30,7 @@ async def url(start: Any, commands: Any) -> Any:
 @pytest.fixture
 def client(url: Any, mode: str) -> Any:
     def make(address: str) -> Client:
-        async def name(*_: Any) -> ElicitResult:
+        async def name(context: Any, params: Any) -> ElicitResult:
             return ElicitResult(action="accept", content={"name": "Ada"})
 
         return Client(address, mode=mode, elicitation_callback=name)

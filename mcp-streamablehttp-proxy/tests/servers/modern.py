@@ -83,6 +83,10 @@ async def tool(id_: object, params: JSON) -> JSON:
         tell("notifications/tools/list_changed", "toolsListChanged")
         tell("notifications/resources/updated", "resourceSubscriptions", uri="test://one")
         return text(str(len(listening)))
+    if name == "drop":
+        for key in listening:
+            notify("notifications/cancelled", requestId=json.loads(key), reason="enough")
+        return text("dropped")
     if name == "hang":
         await asyncio.get_running_loop().create_future()
     if name == "running":

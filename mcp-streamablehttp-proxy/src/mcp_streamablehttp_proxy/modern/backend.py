@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from weakref import WeakValueDictionary
 
 from .. import jsonrpc
 from ..child import Call, CallCancelled, Child, ChildError
@@ -27,7 +28,7 @@ class Backend:
         self.server_info = server_info(child.introduction)
         self.catalogue = Catalogue(child)
         self.followed = Followed(child)
-        self.parties: dict[str, Party] = {}
+        self._parties: WeakValueDictionary[str, Party] = WeakValueDictionary()
         self._logs = "logging" in capabilities(child.introduction)
         self._level = len(LOG_LEVELS)
         self._setting: Call | None = None
@@ -41,11 +42,10 @@ class Backend:
         return backend
 
     def party(self, principal: str) -> Party:
-        party = self.parties.get(principal)
+        """The one party of a principal; kept by whoever uses it."""
+        party = self._parties.get(principal)
         if party is None:
-            for name in [name for name, other in self.parties.items() if other.idle]:
-                del self.parties[name]
-            party = self.parties[principal] = Party(self.child, principal)
+            party = self._parties[principal] = Party(self.child, principal)
         return party
 
     def discovered(self) -> bytes:

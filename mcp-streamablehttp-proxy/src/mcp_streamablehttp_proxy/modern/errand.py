@@ -33,7 +33,6 @@ class Errand:
         """Capabilities that the server relied on and the client had not declared."""
         self.parked = False
         self.ended = False
-        """Set to let go of the client at a shutdown."""
         self.wake = asyncio.Event()
         self._given = given or {}
         self._token = message.meta.get("progressToken")
@@ -54,6 +53,11 @@ class Errand:
         self._token = message.meta.get("progressToken")
         self._notes.clear()
         self._unsent = 0
+
+    def end(self) -> None:
+        """Let go of the client, who gets what ends the matter gracefully."""
+        self.ended = True
+        self.wake.set()
 
     # from the server
 

@@ -73,8 +73,7 @@ class Party:
             listening.end()
         for errand in self._errands:
             if errand.method == "subscriptions/listen":
-                errand.ended = True
-                errand.wake.set()
+                errand.end()
 
     @property
     def idle(self) -> bool:
@@ -97,7 +96,10 @@ class Party:
         if message.kind is Kind.REQUEST:
             self._asked(message)
         elif isinstance(about, Errand) and about.method == "subscriptions/listen":
-            about.post(tag(message, SUBSCRIPTION_ID, about.id).raw)
+            if message.method == "notifications/cancelled":
+                about.end()
+            else:
+                about.post(tag(message, SUBSCRIPTION_ID, about.id).raw)
         elif message.method == "notifications/progress":
             if isinstance(about, Errand):
                 about.progress(message)

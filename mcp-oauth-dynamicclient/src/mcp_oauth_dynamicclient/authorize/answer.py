@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlencode
 
 from fastapi import Response
@@ -11,6 +12,9 @@ from .. import pages
 from ..clients import redirects
 from ..context import Context
 from ..errors import OAuth2Error
+
+NOT_ALLOWED = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+"""In an error_description (RFC 6749 section 4.1.2.1)."""
 
 
 def answer_url(ctx: Context, redirect_uri: str, state: str | None, answer: dict[str, str]) -> str:
@@ -23,7 +27,7 @@ def answer_url(ctx: Context, redirect_uri: str, state: str | None, answer: dict[
 def error_url(ctx: Context, redirect_uri: str, state: str | None, error: OAuth2Error) -> str:
     answer = {"error": error.error or "server_error"}
     if error.description:
-        answer["error_description"] = error.description
+        answer["error_description"] = NOT_ALLOWED.sub("?", error.description)
     return answer_url(ctx, redirect_uri, state, answer)
 
 

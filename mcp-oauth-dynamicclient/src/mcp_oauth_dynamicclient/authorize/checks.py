@@ -134,7 +134,7 @@ async def check_response_type(ctx: Context, draft: Draft) -> None:
     if response_type is None:
         raise InvalidRequestError("The parameter response_type is missing; send code.")
     if response_type != "code":
-        raise UnsupportedResponseTypeError(response_type)
+        raise UnsupportedResponseTypeError(response_type, "The only response_type is code.")
     if draft.client is None or not draft.client.allows_grant("authorization_code"):
         raise UnauthorizedClientError("This client is not registered for the authorization_code grant.")
 

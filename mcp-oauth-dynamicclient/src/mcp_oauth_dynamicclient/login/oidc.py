@@ -85,22 +85,21 @@ class OpenIDProvider:
             basic="client_secret_basic" in methods,
         )
         claims = await self._id_token(tokens, attempt)
-        claims = {**await self._userinfo(metadata, tokens, claims), **claims}
-        return self._identity(claims)
+        return self._identity(claims, await self._userinfo(metadata, tokens, claims))
 
     async def _id_token(self, tokens: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         """The claims of a valid ID token (OpenID Connect Core section 3.1.3.7)."""
         text = tokens.get("id_token")
         if not isinstance(text, str):
             raise ServerError(f"{self.label} sent no ID token.")
-        if self._metadata.get("id_token_signing_alg_values_supported") is None:
-            raise ServerError(f"{self.label} does not say how it signs.")
+        announced = self._metadata.get("id_token_signing_alg_values_supported", ["RS256"])
+        algorithms = [name for name in ALGORITHMS if name in announced]
         try:
             try:
-                token = jwt.decode(text, await self._key_set(), algorithms=ALGORITHMS)
+                token = jwt.decode(text, await self._key_set(), algorithms=algorithms)
             except (JoseError, ValueError):
                 # Perhaps signed with a key that is newer than what we know; asked for once.
-                token = jwt.decode(text, await self._key_set(fresh=True), algorithms=ALGORITHMS)
+                token = jwt.decode(text, await self._key_set(fresh=True), algorithms=algorithms)
             expected = {
                 "iss": {"essential": True, "value": self._issuer},
                 "nonce": {"essential": True, "value": attempt.nonce},
@@ -139,11 +138,12 @@ class OpenIDProvider:
             raise ServerError(f"{self.label} describes another person than it signed in.")
         return told
 
-    def _identity(self, claims: dict[str, Any]) -> Identity:
+    def _identity(self, signed: dict[str, Any], told: dict[str, Any]) -> Identity:
+        claims = told | signed
         subject = claims.get("sub")
         if not isinstance(subject, str) or not subject or len(subject) > 255:
             raise AccessDeniedError(f"{self.label} did not say who signed in.")
-        email = claims.get("email") if claims.get("email_verified") is True else None
+        email = _verified_email(signed) or _verified_email(told)
         groups = claims.get("groups")
         login = claims.get("preferred_username") or email or subject
         name = claims.get("name")
@@ -152,7 +152,7 @@ class OpenIDProvider:
             subject=subject,
             login=str(login)[:200],
             name=str(name)[:200] if name else None,
-            email=str(email) if email else None,
+            email=email,
             groups=tuple(str(group) for group in groups) if isinstance(groups, list) else (),
         )
 
@@ -180,3 +180,9 @@ class OpenIDProvider:
                 raise ServerError(f"{uri} is not a JSON Web Key Set.")
             self._keys = KeySet.import_key_set({"keys": keys["keys"]})
         return self._keys
+
+
+def _verified_email(claims: dict[str, Any]) -> str | None:
+    """Address and verification from one and the same document, or nothing."""
+    email = claims.get("email")
+    return email if isinstance(email, str) and email and claims.get("email_verified") is True else None

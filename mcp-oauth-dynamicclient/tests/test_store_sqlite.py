@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -66,4 +67,26 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "auth.db"))
     with pytest.raises(SettingsError, match="newer version"):
         await store.ping()
+    await store.close()
+
+
+async def test_operations_that_wait_together_are_each_answered_for_themselves(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    good = [store.add("jti", str(n), {"n": n}) for n in range(100)]
+    bad = store.put("jti", "bad", {"n": object()})
+    results = await asyncio.gather(*good[:50], bad, *good[50:], return_exceptions=True)
+    assert isinstance(results.pop(50), TypeError)
+    assert results == [True] * 100
+    assert len([entry async for entry in store.list("jti")]) == 100
+    await store.close()
+
+
+async def test_a_caller_that_gives_up_does_not_disturb_the_others(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    tasks = [asyncio.create_task(store.increment("k", window=60)) for _ in range(20)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results.pop(3), asyncio.CancelledError)
+    assert len(set(results)) == 19
     await store.close()

@@ -93,9 +93,9 @@ def create_app(
     gateway.ctx = ctx
     gateway.verify = Verify(ctx, recent, metrics)
     gateway.include_router(verify_routes(ctx, gateway.verify))
-    for module in (metadata, jwks, token, revoke, introspect, register, device_authorization, pages):
+    for module in (token, register, revoke, introspect, device_authorization, jwks):
         gateway.include_router(module.routes(ctx))
-    for module in (authorize, account, device_page, landing):
+    for module in (authorize, account, device_page, landing, pages, metadata):
         gateway.include_router(module.routes(ctx))
     _add_operations(gateway, metrics)
     _add_errors(gateway)

@@ -1,6 +1,7 @@
 """The store in one SQLite file: nothing to install, survives restarts, several processes on one machine.
 
-Every operation is one transaction on one worker thread. WAL lets other processes (the CLI) read and write
+One worker thread holds the connection and commits in groups: operations that wait at the same moment share a
+transaction, and none is answered before that is committed. WAL lets other processes (the CLI) read and write
 beside a running server; `synchronous=NORMAL` keeps every committed change through a crash of the process.
 """
 
@@ -12,8 +13,11 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from ..errors import SettingsError, StoreUnavailable
@@ -39,6 +43,15 @@ CREATE INDEX owner_entry ON owner (kind, key);
 NEVER = float("inf")
 PURGE_INTERVAL = 60.0
 PAGE = 200
+GROUP = 64
+"""Operations that share a transaction at most."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    work: Callable[[sqlite3.Connection], Any]
+    write: bool
+    answer: asyncio.Future[Any]
 
 
 class SqliteStore:
@@ -47,7 +60,8 @@ class SqliteStore:
     def __init__(self, path: str, *, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._purge_at = 0.0
 
@@ -145,39 +159,78 @@ class SqliteStore:
         await self._run(lambda db: db.execute("SELECT count(*) FROM pragma_table_info('entry')"), write=False)
 
     async def close(self) -> None:
-        def work() -> None:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        self._thread.shutdown()
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
 
     async def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = True) -> T:
-        loop = asyncio.get_running_loop()
+        if self._thread is None:
+            self._thread = Thread(target=self._serve, name="sqlite", daemon=True)
+            self._thread.start()
+        job = Job(work, write, asyncio.get_running_loop().create_future())
+        self._jobs.put(job)
         try:
-            return await loop.run_in_executor(self._thread, self._transaction, work, write)
-        except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+            result: T = await job.answer
+        except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable from error
+        return result
 
-    def _transaction(self, work: Callable[[sqlite3.Connection], T], write: bool) -> T:
+    def _serve(self) -> None:
+        closing = False
+        while not closing:
+            waiting = [self._jobs.get()]
+            while len(waiting) < GROUP and not self._jobs.empty():
+                waiting.append(self._jobs.get())
+            closing = None in waiting
+            group = [job for job in waiting if job is not None]
+            if group:
+                self._answer(group)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _answer(self, group: Sequence[Job]) -> None:
+        try:
+            answers: Sequence[Any] = self._transaction(group)
+        except Exception as error:
+            if len(group) > 1:  # one of them is at fault, or the store is away: each gets its own answer
+                for job in group:
+                    self._answer([job])
+                return
+            answers = [error]
+        with suppress(RuntimeError):  # the loop has ended; nobody waits any more
+            group[0].answer.get_loop().call_soon_threadsafe(_deliver, group, answers)
+
+    def _transaction(self, group: Sequence[Job]) -> Sequence[Any]:
         if self._connection is None:
             self._connection = _connect(self._path)
         db = self._connection
-        if not write:
-            return work(db)
+        if not any(job.write for job in group):
+            return [job.work(db) for job in group]
         db.execute("BEGIN IMMEDIATE")
         try:
             now = self._now()
             if now >= self._purge_at:
                 db.execute("DELETE FROM entry WHERE expires_at <= ?", (now,))
                 self._purge_at = now + PURGE_INTERVAL
-            result = work(db)
+            answers = [job.work(db) for job in group]
+            db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        db.execute("COMMIT")
-        return result
+        return answers
+
+
+def _deliver(group: Sequence[Job], answers: Sequence[Any]) -> None:
+    for job, answer in zip(group, answers, strict=True):
+        if job.answer.done():
+            continue  # whoever asked was cancelled
+        if isinstance(answer, Exception):
+            job.answer.set_exception(answer)
+        else:
+            job.answer.set_result(answer)
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -1,0 +1,32 @@
+"""A stdio MCP server that costs next to nothing: the standard library only, run as `python -S -E echo.py`."""
+
+import json
+import sys
+
+TOOL = {"name": "echo", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}
+RESULTS = {
+    "initialize": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "echo", "version": "1"},
+    },
+    "ping": {},
+    "tools/list": {"tools": [TOOL]},
+}
+
+
+def answer(message):
+    if message["method"] == "tools/call":
+        text = message["params"]["arguments"].get("text", "")
+        return {"result": {"content": [{"type": "text", "text": text}]}}
+    if message["method"] in RESULTS:
+        return {"result": RESULTS[message["method"]]}
+    return {"error": {"code": -32601, "message": "Method not found"}}
+
+
+for line in sys.stdin.buffer:
+    message = json.loads(line)
+    if "id" in message and "method" in message:
+        reply = {"jsonrpc": "2.0", "id": message["id"], **answer(message)}
+        sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
+        sys.stdout.buffer.flush()

@@ -1,0 +1,12 @@
+#!/bin/sh
+# A stdio MCP server of less than 1 MB that answers `initialize` and `tools/list`, and is silent to all else.
+while IFS= read -r line; do
+    case $line in
+    *'"initialize"'*) result='{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"idle","version":"1"}}' ;;
+    *'"tools/list"'*) result='{"tools":[]}' ;;
+    *) continue ;;
+    esac
+    id=${line#*'"id":'}
+    id=${id# }
+    printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "${id%%[,\}]*}" "$result"
+done

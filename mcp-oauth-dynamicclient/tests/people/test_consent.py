@@ -83,6 +83,20 @@ async def test_a_loopback_client_is_warned_about_and_redirected_to(
     assert response.headers["location"].startswith(f"{web.LOOPBACK}?code=")
 
 
+async def test_a_browser_gets_a_page_that_goes_on_after_a_form(place: Any, visitor: Any, web: Any) -> None:
+    """Its form-action would else apply to whatever redirects the client makes."""
+    visitor.http.headers["Sec-Fetch-Mode"] = "navigate"
+    page = await visitor.get(place.url())
+    for response in (
+        await visitor.submit(page, decision="deny"),
+        await visitor.sign_in(await visitor.approve(page)),
+        await visitor.approve(page),
+    ):
+        assert response.status_code == 200
+        assert web.refresh(response).startswith(web.WEB)
+        assert web.refresh(response) in web.links(response)
+
+
 async def test_an_apps_own_scheme_gets_a_page_that_goes_on(place: Any, visitor: Any, web: Any) -> None:
     client = await place.register("cursor://anysphere.cursor-mcp/oauth/callback", application_type="native")
     page = await visitor.get(place.url(client))

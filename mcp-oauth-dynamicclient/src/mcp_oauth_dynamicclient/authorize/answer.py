@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from .. import pages
-from ..clients import redirects
 from ..context import Context
 from ..errors import OAuth2Error
 
@@ -31,15 +30,16 @@ def error_url(ctx: Context, redirect_uri: str, state: str | None, error: OAuth2E
     return answer_url(ctx, redirect_uri, state, answer)
 
 
-def send_back(ctx: Context, url: str, client_name: str, *, approved: bool, after_form: bool) -> Response:
+def send_back(ctx: Context, request: Request, url: str, client_name: str, *, approved: bool) -> Response:
     """Take the browser to the client.
 
-    Browsers apply the form-action of a page to every redirect that answering its form leads to, also to those
-    that the client makes afterwards. So after a form only an address of this machine, which the page's
-    form-action names, is redirected to; elsewhere a page of ours goes on by itself. The same for an app's own
-    scheme, where the browser stays on the page that opened the app.
+    Browsers apply a page's form-action to every redirect that follows its form, those that the client makes
+    afterwards included. So the answer to a form is a page that goes on by itself, which ends that chain; only
+    what does not announce itself as a browser (Fetch Metadata) is redirected. An app's own scheme always gets
+    the page: the browser stays on it when the app has opened.
     """
-    if redirects.is_loopback(url) or (url.startswith("https:") and not after_form):
+    from_a_form = request.method == "POST" and "sec-fetch-mode" in request.headers
+    if url.startswith(("https:", "http:")) and not from_a_form:
         return RedirectResponse(url, 303)
     return pages.render(
         ctx, "returning.html", headers={"Refresh": f"0;url={url}"},
@@ -47,8 +47,3 @@ def send_back(ctx: Context, url: str, client_name: str, *, approved: bool, after
         sentence=f"Taking you back to {client_name}.",
         target=url, label=f"Continue to {client_name}",
     )  # fmt: skip
-
-
-def form_targets(redirect_uri: str) -> tuple[str, ...]:
-    """What form-action has to name so that `send_back` can redirect."""
-    return (redirect_uri,) if redirects.is_loopback(redirect_uri) else ()

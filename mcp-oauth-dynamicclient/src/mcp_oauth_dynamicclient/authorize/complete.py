@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from .. import pages
@@ -19,7 +19,7 @@ class NotAdmittedError(AccessDeniedError):
     """Somebody signed in whom no rule admits."""
 
 
-async def complete(ctx: Context, flow: Flow, identity: Identity, *, after_form: bool) -> Response:
+async def complete(ctx: Context, request: Request, flow: Flow, identity: Identity) -> Response:
     """Carry out what the person approved before signing in. NotAdmittedError when no rule admits them."""
     reason = await ctx.policy.still_allowed(identity)
     if reason is not None:
@@ -33,7 +33,7 @@ async def complete(ctx: Context, flow: Flow, identity: Identity, *, after_form: 
     match flow.purpose:
         case "authorize":
             asked = AuthorizationRequest.model_validate(flow.details)
-            return await complete_authorization(ctx, asked, identity, after_form=after_form)
+            return await complete_authorization(ctx, request, asked, identity)
         case "device":
             return await complete_device(ctx, flow.details["user_code"], identity)
         case "account":
@@ -41,7 +41,7 @@ async def complete(ctx: Context, flow: Flow, identity: Identity, *, after_form: 
 
 
 async def complete_authorization(
-    ctx: Context, asked: AuthorizationRequest, identity: Identity, *, after_form: bool
+    ctx: Context, request: Request, asked: AuthorizationRequest, identity: Identity
 ) -> Response:
     """A code for what was approved, to the client that asked."""
     client = await ctx.clients.find(asked.client_id)
@@ -62,7 +62,7 @@ async def complete_authorization(
         "authorize", outcome="issued", user=identity.user_id, client=client.client_id, resource=asked.resource
     )
     url = answer_url(ctx, asked.redirect_uri, asked.state, {"code": code})
-    return send_back(ctx, url, client.name, approved=True, after_form=after_form)
+    return send_back(ctx, request, url, client.name, approved=True)
 
 
 async def complete_device(ctx: Context, user_code: str, identity: Identity | None) -> Response:
@@ -88,7 +88,7 @@ async def complete_device(ctx: Context, user_code: str, identity: Identity | Non
     )  # fmt: skip
 
 
-def fail(ctx: Context, flow: Flow, error: OAuth2Error, *, after_form: bool) -> Response:
+def fail(ctx: Context, request: Request, flow: Flow, error: OAuth2Error) -> Response:
     """A sign-in that did not succeed: the client is told, where a client asked."""
     ctx.audit.record(
         "login", outcome="failed", client=flow.client_id, reason=error.description or error.error
@@ -97,4 +97,4 @@ def fail(ctx: Context, flow: Flow, error: OAuth2Error, *, after_form: bool) -> R
         return pages.error_as_page(ctx, error, again=flow.again)
     asked = AuthorizationRequest.model_validate(flow.details)
     url = error_url(ctx, asked.redirect_uri, asked.state, error)
-    return send_back(ctx, url, flow.client_name, approved=False, after_form=after_form)
+    return send_back(ctx, request, url, flow.client_name, approved=False)

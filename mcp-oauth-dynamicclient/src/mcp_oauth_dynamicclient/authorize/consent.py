@@ -13,7 +13,7 @@ from ..login import session
 from ..login.flow import Flow, Flows
 from ..records import Client, Identity
 from . import wording
-from .answer import error_url, form_targets, send_back
+from .answer import error_url, send_back
 from .checks import check
 from .complete import complete_authorization
 from .request import AuthorizationRequest, RedirectedError
@@ -47,7 +47,7 @@ def routes(ctx: Context) -> APIRouter:
         except RedirectedError as fault:
             ctx.audit.record("authorize", outcome="refused", reason=fault.error.error)
             url = error_url(ctx, fault.redirect_uri, fault.state, fault.error)
-            return send_back(ctx, url, "the client", approved=False, after_form=False)
+            return send_back(ctx, request, url, "the client", approved=False)
         if not _may_reuse_session(asked):
             account = None
         browser = tickets.browser(request)
@@ -80,10 +80,10 @@ def routes(ctx: Context) -> APIRouter:
         if decision == "deny":
             error = AccessDeniedError("The person did not approve the request.")
             url = error_url(ctx, asked.redirect_uri, asked.state, error)
-            return send_back(ctx, url, client.name, approved=False, after_form=True)
+            return send_back(ctx, request, url, client.name, approved=False)
         account = await session.current(ctx, request)
         if account is not None and decision == "approve" and _may_reuse_session(asked):
-            return await complete_authorization(ctx, asked, account, after_form=True)
+            return await complete_authorization(ctx, request, asked, account)
         return await flows.begin(_flow(ctx, client, asked, decision))
 
     return router
@@ -137,7 +137,7 @@ def _flow(ctx: Context, client: Client, asked: AuthorizationRequest, decision: s
         headline=f"to let {client.name[:100]} use {server}",
         again=asked.again,
         prompt="select_account" if decision == "switch" else prompt,
-        form_target="".join(form_targets(asked.redirect_uri)),
+        form_target=asked.redirect_uri,
     )
 
 
@@ -153,7 +153,7 @@ def _page(
         account=account,
         ticket=ticket,
         action="/consent",
-        form_targets=form_targets(asked.redirect_uri),
+        form_targets=(asked.redirect_uri,),
     )
 
 

@@ -69,7 +69,7 @@ def routes(ctx: Context) -> APIRouter:
             if isinstance(error, TooManyRequestsError):
                 response.headers["Retry-After"] = str(error.retry_after)
             return response
-        return await _arrive(request, flow, identity, after_form=True)
+        return await _arrive(request, flow, identity)
 
     @router.get("/callback")
     @router.get("/callback/{provider}")
@@ -90,8 +90,8 @@ def routes(ctx: Context) -> APIRouter:
         try:
             identity = await providers[provider].complete(flows.attempt(state, trip), answer)
         except OAuth2Error as error:
-            return fail(ctx, trip.flow, error, after_form=False)
-        return await _arrive(request, trip.flow, identity, after_form=False)
+            return fail(ctx, request, trip.flow, error)
+        return await _arrive(request, trip.flow, identity)
 
     async def _flow(secret: str) -> Flow:
         flow = await flows.find(secret) if secret else None
@@ -99,12 +99,12 @@ def routes(ctx: Context) -> APIRouter:
             raise InvalidRequestError(GONE)
         return flow
 
-    async def _arrive(request: Request, flow: Flow, identity: Identity, *, after_form: bool) -> Response:
+    async def _arrive(request: Request, flow: Flow, identity: Identity) -> Response:
         """Signed in: carry out what was approved, in a session of its own."""
         try:
-            response = await complete(ctx, flow, identity, after_form=after_form)
+            response = await complete(ctx, request, flow, identity)
         except NotAdmittedError as error:
-            response = fail(ctx, flow, error, after_form=after_form)
+            response = fail(ctx, request, flow, error)
             cookies.write(ctx, response, REFUSED, "1", ctx.settings.login_lifetime)
             return response
         ctx.audit.record("login", outcome="signed in", user=identity.user_id, client=flow.client_id or None)

@@ -20,6 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcp_oauth_dynamicclient.errors import SettingsError
+from mcp_oauth_dynamicclient.settings import load_settings
 from rich.console import Console
 from rich.table import Table
 
@@ -47,10 +49,12 @@ def main() -> int:
         settings = auth_settings(public_url, state, stored_secret(state / "secret"), os.environ)
         if sys.argv[1:2] == ["--auth"]:
             return auth_command(sys.argv[2:], settings)
+        # Checked here with the server's own rules, so that nothing starts with settings it will refuse.
+        load_settings(base_domain=None, **{name.lower(): value for name, value in settings.items()})
         own = [server for path in sys.argv[1:] for server in read_servers(Path(path), NATIVE)]
         refuse_taken_port(port)
         return asyncio.run(LocalGateway(port, public_url, state, settings, own).run())
-    except (StartError, ServersFileError) as error:
+    except (StartError, ServersFileError, SettingsError) as error:
         print(f"run: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -125,13 +129,15 @@ class LocalGateway:
 
     async def _start_and_watch(self) -> None:
         began = time.monotonic()
-        password = await asyncio.to_thread(first_account, self.settings)
         services = local_services(self.settings, self.own)
         services.append(edge(services, self.port, self.public_url))
         self.processes = [
             Process(service, self.state / "logs" / f"{service.name}.log", self._show) for service in services
         ]
-        states = await asyncio.gather(*(self._start(process) for process in self.processes))
+        password, *states = await asyncio.gather(
+            asyncio.to_thread(first_account, self.settings),
+            *(self._start(process) for process in self.processes),
+        )
         self._print_table(services, states, password)
         self.console.print(f"Ready after {time.monotonic() - began:.1f} s. Ctrl-C stops everything.\n")
         self.showing_logs = True
@@ -175,7 +181,9 @@ class LocalGateway:
             self.console.print(f"[dim]{name:<14} |[/dim] ", end="")
             self.console.out(line)
 
-    def _print_table(self, services: list[Service], states: list[str], password: str | None) -> None:
+    def _print_table(
+        self, services: list[Service], states: Sequence[str | None], password: str | None
+    ) -> None:
         table = Table(title="MCP OAuth Gateway")
         table.add_column("server")
         table.add_column("URL: paste this into your MCP client", overflow="fold")
@@ -200,7 +208,7 @@ def first_account(settings: dict[str, str]) -> str | None:
     program = str(BIN / "mcp-oauth-server")
     listed = subprocess.run([program, "users", "list"], env=environment, capture_output=True, text=True)
     if listed.returncode:
-        raise StartError(f"the authorization server's settings are not usable: {listed.stderr.strip()}")
+        raise StartError(f"the accounts cannot be read: {listed.stderr.strip()}")
     if listed.stdout.strip():
         return None
     password = secrets.token_urlsafe(12)

@@ -38,6 +38,7 @@ from .endpoints import (
     revoke,
     token,
 )
+from .endpoints.described import Health
 from .endpoints.verify import Verify, prefers_html
 from .endpoints.verify import routes as verify_routes
 from .errors import OAuth2Error, StoreUnavailable
@@ -144,7 +145,7 @@ def build_context(
 
 
 def _add_operations(gateway: Gateway, metrics: Metrics) -> None:
-    @gateway.get("/health", tags=["operations"])
+    @gateway.get("/health", tags=["operations"], responses={200: {"model": Health}, 503: {"model": Health}})
     async def health() -> Response:
         try:
             await gateway.ctx.store.ping()

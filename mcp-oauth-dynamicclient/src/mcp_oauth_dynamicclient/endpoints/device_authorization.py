@@ -11,13 +11,18 @@ from ..errors import UnauthorizedClientError
 from ..forms import read_form
 from ..grants import device_code
 from ..rate_limit import per_hour
+from . import described
 from .answers import private
 
 
 def routes(ctx: Context) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/device_authorization")
+    @router.post(
+        "/device_authorization",
+        **described.form(described.DEVICE),
+        **described.answers(described.DeviceAuthorization),
+    )
     async def device_authorization(request: Request) -> Response:
         form = await read_form(request)
         await per_hour(ctx, "device.authorize", request, ctx.settings.registrations_per_hour)

@@ -13,6 +13,7 @@ from ..forms import read_form
 from ..grants import grant
 from ..records import Client, Grant, RefreshToken
 from ..tokens import digest
+from . import described
 from .answers import private
 
 INACTIVE: dict[str, Any] = {"active": False}
@@ -21,7 +22,11 @@ INACTIVE: dict[str, Any] = {"active": False}
 def routes(ctx: Context) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/introspect")
+    @router.post(
+        "/introspect",
+        **described.form(described.ONE_TOKEN, "token"),
+        **described.answers(described.Introspection),
+    )
     async def introspect(request: Request) -> Response:
         form = await read_form(request)
         client = await authenticate(ctx, form, request.headers)

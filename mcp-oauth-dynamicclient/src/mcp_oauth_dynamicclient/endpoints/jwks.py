@@ -7,12 +7,13 @@ from fastapi.responses import JSONResponse
 
 from ..context import Context
 from ..keys import public_keys
+from . import described
 
 
 def routes(ctx: Context) -> APIRouter:
     router = APIRouter(tags=["discovery"])
 
-    @router.get("/jwks")
+    @router.get("/jwks", **described.answers(described.KeySet))
     async def jwks() -> Response:
         keys = public_keys(await ctx.keys.published())
         return JSONResponse(keys, headers={"Cache-Control": "public, max-age=300"})

@@ -16,6 +16,7 @@ from ..context import Context
 from ..resources import METADATA_PATH
 from ..settings import Settings
 from ..tokens import ALGORITHM, ASSERTION_ALGORITHMS
+from . import described
 
 SCOPE = "mcp"
 CACHE = {"Cache-Control": "public, max-age=300"}
@@ -26,20 +27,28 @@ def routes(ctx: Context) -> APIRouter:
     oauth = json.dumps(authorization_server(ctx.settings)).encode()
     openid = json.dumps(openid_configuration(ctx.settings)).encode()
 
-    @router.get("/.well-known/oauth-authorization-server")
+    @router.get(
+        "/.well-known/oauth-authorization-server", **described.answers(described.ServerMetadata, fails=False)
+    )
     @router.get("/.well-known/oauth-authorization-server/{path:path}", include_in_schema=False)
     @router.get("/{path:path}/.well-known/oauth-authorization-server", include_in_schema=False)
     async def oauth_authorization_server() -> Response:
         return Response(oauth, media_type="application/json", headers=CACHE)
 
-    @router.get("/.well-known/openid-configuration")
+    @router.get(
+        "/.well-known/openid-configuration", **described.answers(described.ServerMetadata, fails=False)
+    )
     @router.get("/.well-known/openid-configuration/{path:path}", include_in_schema=False)
     @router.get("/{path:path}/.well-known/openid-configuration", include_in_schema=False)
     async def openid_provider() -> Response:
         return Response(openid, media_type="application/json", headers=CACHE)
 
-    @router.get(METADATA_PATH)
-    @router.get(METADATA_PATH + "/{path:path}", include_in_schema=False)
+    @router.get(METADATA_PATH, **described.answers(described.ResourceMetadata))
+    @router.get(
+        METADATA_PATH + "/{path:path}",
+        openapi_extra={"parameters": [described.PATH]},
+        **described.answers(described.ResourceMetadata),
+    )
     async def oauth_protected_resource(request: Request) -> Response:
         path = request.scope["path"].removeprefix(METADATA_PATH)
         resource = ctx.resources.of_metadata(_host(ctx, request), path)

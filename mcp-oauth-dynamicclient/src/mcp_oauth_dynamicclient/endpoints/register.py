@@ -12,13 +12,19 @@ from ..errors import AccessDeniedError, InvalidClientMetadataError
 from ..forms import read_body
 from ..json_object import parse_object
 from ..rate_limit import per_hour
+from . import described
 from .answers import NO_STORE, private
 
 
 def routes(ctx: Context) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/register", status_code=201)
+    @router.post(
+        "/register",
+        status_code=201,
+        **described.client_metadata(),
+        **described.answers(described.ClientInformation, 201),
+    )
     async def register(request: Request) -> Response:
         if not ctx.settings.registration:
             raise AccessDeniedError(
@@ -31,18 +37,22 @@ def routes(ctx: Context) -> APIRouter:
         ctx.audit.record("client.register", outcome="registered", client=client.client_id, name=client.name)
         return private(management.information(ctx, registration), 201)
 
-    @router.get("/register/{client_id}")
+    @router.get("/register/{client_id}", **described.answers(described.ClientInformation))
     async def read(client_id: str, request: Request) -> Response:
         client, token = await management.authorize(ctx, client_id, request.headers.get("authorization"))
         return private(management.information(ctx, Registration(client, registration_token=token)))
 
-    @router.put("/register/{client_id}")
+    @router.put(
+        "/register/{client_id}",
+        **described.client_metadata(),
+        **described.answers(described.ClientInformation),
+    )
     async def update(client_id: str, request: Request) -> Response:
         client, _ = await management.authorize(ctx, client_id, request.headers.get("authorization"))
         registration = await management.update(ctx, client, await _metadata(request))
         return private(management.information(ctx, registration))
 
-    @router.delete("/register/{client_id}", status_code=204)
+    @router.delete("/register/{client_id}", status_code=204, **described.answers())
     async def delete(client_id: str, request: Request) -> Response:
         await management.authorize(ctx, client_id, request.headers.get("authorization"))
         await management.remove(ctx, client_id, "deleted by the client")

@@ -11,13 +11,19 @@ from ..forms import read_form
 from ..grants import grant
 from ..records import Client, RefreshToken
 from ..tokens import digest
+from . import described
 from .answers import NO_STORE
 
 
 def routes(ctx: Context) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/revoke")
+    @router.post(
+        "/revoke",
+        response_class=Response,
+        **described.form(described.ONE_TOKEN, "token"),
+        **described.answers(),
+    )
     async def revoke(request: Request) -> Response:
         form = await read_form(request)
         client = await authenticate(ctx, form, request.headers)

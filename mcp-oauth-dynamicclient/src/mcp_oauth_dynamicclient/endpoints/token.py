@@ -15,6 +15,7 @@ from ..forms import Form, read_form
 from ..grants import authorization_code, client_credentials, device_code, refresh_token
 from ..grants.id_jag import IdJagGrant
 from ..records import Client
+from . import described
 from .answers import private
 
 GrantType = Callable[[Context, Client, Form], Awaitable[dict[str, Any]]]
@@ -35,7 +36,9 @@ def routes(ctx: Context) -> APIRouter:
     if ctx.settings.id_jag_issuer:
         grant_types[metadata.JWT_BEARER] = IdJagGrant(ctx).redeem
 
-    @router.post("/token")
+    @router.post(
+        "/token", **described.form(described.TOKEN, "grant_type"), **described.answers(described.TokenAnswer)
+    )
     async def token(request: Request) -> Response:
         form = await read_form(request)
         client = await authenticate(ctx, form, request.headers)

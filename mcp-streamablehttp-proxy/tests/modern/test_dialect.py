@@ -136,9 +136,12 @@ async def test_changes_are_listened_for_and_told_on_the_sessions_stream(running:
     assert (await client.post({"jsonrpc": "2.0", "id": 1, **subscribe})).json()["result"] == {}
     async with client.listen() as events:
         assert await client.call("change") == "1"
-        changed, updated = await events.message(), await events.message()
+        await client.call("drop")
+        await client.call("change")
+        changed, updated, again = [await events.message() for _ in range(3)]
     assert (changed["method"], changed["params"]) == ("notifications/tools/list_changed", {})
     assert updated["params"] == {"uri": "test://one"}
+    assert again == changed, "what ends a subscription is no matter of the session"
 
 
 async def test_cancellation_reaches_the_child(running: Any) -> None:

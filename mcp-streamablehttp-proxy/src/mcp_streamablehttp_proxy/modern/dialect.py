@@ -28,6 +28,7 @@ _MOST_ROUNDS: Final = 64
 _BETWEEN_ROUNDS: Final = 0.1
 _CANCEL: Final = Raw(b'{"action":"cancel"}')
 _NOT_FORWARDED: Final = ("notifications/initialized", "notifications/roots/list_changed")
+_OF_SUBSCRIPTIONS: Final = ("notifications/subscriptions/acknowledged", "notifications/cancelled")
 _EMPTY: Final = Raw(b"{}")
 
 
@@ -260,7 +261,7 @@ class Interpreter:
                 conversation.owner.deliver(message, conversation)
         elif call is not None and call is self._listening:
             untagged = envelope.tag(message, envelope.SUBSCRIPTION_ID, None)
-            if message.method != "notifications/subscriptions/acknowledged":
+            if message.method not in _OF_SUBSCRIPTIONS:
                 for owner in list(self._child.owners):
                     if owner.wants(untagged):
                         owner.deliver(untagged, None)

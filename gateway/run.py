@@ -22,11 +22,12 @@ from pathlib import Path
 
 from mcp_oauth_dynamicclient.errors import SettingsError
 from mcp_oauth_dynamicclient.settings import load_settings
+from mcp_streamablehttp_proxy.settings import Server
 from rich.console import Console
 from rich.table import Table
 
 from .process import Process
-from .servers_file import ServersFileError, StdioServer, read_servers
+from .servers_file import ServersFileError, own_servers
 from .services import BIN, NATIVE, PASSED_ON, Service, auth_settings, edge, local_services
 
 READY_WITHIN = 60.0
@@ -51,7 +52,7 @@ def main() -> int:
             return auth_command(sys.argv[2:], settings)
         # Checked here with the server's own rules, so that nothing starts with settings it will refuse.
         load_settings(base_domain=None, **{name.lower(): value for name, value in settings.items()})
-        own = [server for path in sys.argv[1:] for server in read_servers(Path(path), NATIVE)]
+        own = [server for path in sys.argv[1:] for server in own_servers(Path(path), NATIVE)]
         refuse_taken_port(port)
         return asyncio.run(LocalGateway(port, public_url, state, settings, own).run())
     except (StartError, ServersFileError, SettingsError) as error:
@@ -96,7 +97,7 @@ def auth_environment(settings: dict[str, str]) -> dict[str, str]:
 
 class LocalGateway:
     def __init__(
-        self, port: int, public_url: str, state: Path, settings: dict[str, str], own: Sequence[StdioServer]
+        self, port: int, public_url: str, state: Path, settings: dict[str, str], own: Sequence[Server]
     ) -> None:
         self.port = port
         self.public_url = public_url

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .servers_file import StdioServer
+from mcp_streamablehttp_proxy.settings import Server
 
 NATIVE = ("auth", "echo-stateless", "echo-stateful", "fetch", "time", "traefik")
 BIN = Path(sys.executable).parent
@@ -44,7 +44,7 @@ def auth_settings(
     }
 
 
-def local_services(auth_environment: Mapping[str, str], own: Sequence[StdioServer] = ()) -> list[Service]:
+def local_services(auth_environment: Mapping[str, str], own: Sequence[Server] = ()) -> list[Service]:
     """The authorization server, the three native servers, one unmodified stdio server and the person's own
     ones, on free ports."""
     services = []
@@ -63,9 +63,10 @@ def local_services(auth_environment: Mapping[str, str], own: Sequence[StdioServe
     add("time", "mcp-streamablehttp-proxy", end=("--", str(BIN / "mcp-server-time")), **trusting)
     for server in own:
         # Values travel in the environment, where other users of the machine cannot read them.
-        passed = [option for name in server.environment for option in ("--env", name)]
-        environment = {**server.environment, **trusting}
-        add(server.name, "mcp-streamablehttp-proxy", end=(*passed, "--", *server.command), **environment)
+        options = [option for name in server.env for option in ("--env", name)]
+        options += ["--cwd", server.cwd] if server.cwd else []
+        environment = {**server.env, **trusting}
+        add(server.name, "mcp-streamablehttp-proxy", end=(*options, "--", *server.command), **environment)
     return services
 
 

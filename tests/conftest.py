@@ -59,11 +59,11 @@ class LocalRun:
     state: Path
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, **environment: str) -> None:
+    def start(self, *arguments: str, **environment: str) -> None:
         """Returns once the gateway says it is ready; fails with everything it printed otherwise."""
         with (self.state / "run.out").open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.run"],
+                [sys.executable, "-m", "gateway.run", *arguments],
                 cwd=ROOT,
                 env={
                     **os.environ,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.services import BIN
 from tests.conftest import ROOT, LocalRun, free_port
 
 
@@ -28,9 +30,9 @@ def processes_mentioning(text: str) -> list[str]:
     return found
 
 
-def run(**environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "gateway.run"],
+        [sys.executable, "-m", "gateway.run", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -134,3 +136,35 @@ def test_a_service_that_dies_at_start_ends_the_run_and_leaves_nothing(tmp_path: 
     assert "no such thing here" in done.stderr
     assert "Traceback" not in done.stderr
     assert not processes_mentioning(str(tmp_path))
+
+
+def test_ones_own_stdio_server_gets_an_address_beside_the_others(local_run: LocalRun, tmp_path: Path) -> None:
+    entry = {"command": str(BIN / "mcp-server-time"), "args": ["--local-timezone", "Asia/Tokyo"]}
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"tokyo": entry}}))
+    local_run.start(str(file))
+    assert f"http://localhost:{local_run.port}/tokyo/mcp" in local_run.text()
+    answer = httpx.post(f"http://localhost:{local_run.port}/tokyo/mcp", json={})
+    assert answer.status_code == 401
+    assert "/.well-known/oauth-protected-resource/tokyo/mcp" in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "not valid JSON"),
+        ("{}", "mcpServers"),
+        ('{"mcpServers": {"auth": {"command": "x"}}}', "needs a name of its own"),
+        ('{"mcpServers": {"Big Name": {"command": "x"}}}', "server name"),
+        ('{"mcpServers": {"x": {"url": "http://localhost"}}}', "command"),
+        ('{"mcpServers": {"x": {"command": "x", "isolation": "user"}}}', "command, args, env and cwd only"),
+    ],
+)
+def test_a_servers_file_that_cannot_be_used_is_a_sentence(tmp_path: Path, content: str, reason: str) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text(content)
+    done = run(str(file), PORT=str(free_port()), GATEWAY_STATE=str(tmp_path / "state"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert str(file) in done.stderr
+    assert reason in done.stderr

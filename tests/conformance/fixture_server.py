@@ -1,8 +1,5 @@
 """A stdio server with everything that the official conformance suite asks of a server.
 
-    python fixture_server.py                     both protocol eras
-    python fixture_server.py --handshake-only    initialize only, like most servers today
-
 Names and texts are the suite's own (`conformance server --scenario NAME`). In the stateless
 era a question to the client is an InputRequiredResult; in a handshake session the same
 question is a request to the client, so that every tool works in both.
@@ -13,15 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import struct
-import sys
 import zlib
 from typing import Any
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.prompts.base import Message, UserMessage
-from mcp.server.runner import serve_loop
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     AudioContent,
@@ -569,11 +563,7 @@ async def main() -> None:
     lowlevel.add_request_handler("logging/setLevel", SetLevelRequestParams, set_level)
     lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, subscribe)
     lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, unsubscribe)
-    if "--handshake-only" not in sys.argv:
-        await server.run_stdio_async()
-        return
-    async with stdio_server() as (read, write), lowlevel.lifespan(lowlevel) as state:
-        await serve_loop(lowlevel, read, write, lifespan_state=state)
+    await server.run_stdio_async()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ from .suite import Outcome, run_suite
 
 REVISIONS = ("2025-11-25", "2026-07-28")
 FIXTURE = (sys.executable, str(Path(__file__).with_name("fixture_server.py")))
+HANDSHAKE_FIXTURE = (
+    sys.executable,
+    str(ROOT / "mcp-streamablehttp-proxy" / "tests" / "servers" / "handshake.py"),
+)
 DRIVER = f"{sys.executable} {ROOT / 'tests' / 'conformance_client' / 'driver.py'}"
 
 
@@ -30,7 +34,7 @@ def proxy(place: Path) -> Iterator[Outcome]:
 
 def proxy_of_handshake_server(place: Path) -> Iterator[Outcome]:
     """In front of a server that knows only `initialize`: 2026-07-28 by translation."""
-    with serving(place / "proxy-handshake.log", *FIXTURE, "--handshake-only") as url:
+    with serving(place / "proxy-handshake.log", *HANDSHAKE_FIXTURE) as url:
         yield run_suite(
             "proxy, handshake-only server",
             "2026-07-28",

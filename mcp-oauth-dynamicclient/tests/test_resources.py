@@ -159,6 +159,18 @@ def test_metadata_is_at_the_path_inserted_address_and_at_the_root_of_a_host_with
     assert subdomains.of_metadata("auth.example.com", "/mcp") is None
 
 
+def test_the_token_endpoint_alone_is_at_a_servers_host_too(subdomains: Resources) -> None:
+    assert subdomains.is_own("time.example.com", "/token")
+    for host, path in (
+        ("time.example.com", "/authorize"),
+        ("time.example.com", "/token/x"),
+        ("time.example.com", "/verify"),
+        ("evil.example", "/token"),
+        ("a.time.example.com", "/token"),
+    ):
+        assert not subdomains.is_own(host, path), (host, path)
+
+
 def test_a_server_has_a_short_name(one_host: Resources, subdomains: Resources) -> None:
     assert one_host.name("http://localhost:8080/time/mcp") == "time"
     assert one_host.name("http://localhost:8080/team/time/mcp") == "team/time"

@@ -90,6 +90,14 @@ def test_a_server_on_the_internet_cannot_send_the_client_to_plain_http(url: str)
         checked(url, "address", "https://mcp.example/mcp")
 
 
+def test_names_under_localhost_are_this_machine_and_nothing_else_is() -> None:
+    server = "http://time.gateway.localhost:8080/mcp"
+    assert checked("http://auth.gateway.localhost:8080/token", "address", server)
+    for url in ("http://localhost.example/", "http://notlocalhost/", "http://10.0.0.1/"):
+        with pytest.raises(DiscoveryFailed):
+            checked(url, "address", server)
+
+
 async def test_the_challenge_cannot_send_the_client_elsewhere(oauth: Any, run: Any, tmp_path: Path) -> None:
     oauth.challenge_extra = 'resource_metadata="file:///etc/passwd"'
     finished = await run("login", oauth.url)

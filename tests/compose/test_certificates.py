@@ -28,8 +28,10 @@ def https_stack(engine: Engine, images: dict[str, str], folder: Path) -> Iterato
 
 
 def get(stack: Stack, scheme: str, path: str) -> httpx.Response:
+    """As a client sees it that reaches the usual ports, which the tests do not take."""
     port = stack.port if scheme == "http" else stack.https_port
-    return httpx.get(f"{scheme}://gw.localhost:{port}{path}", verify=False, timeout=20)
+    headers = {"Host": "gw.localhost"}
+    return httpx.get(f"{scheme}://gw.localhost:{port}{path}", headers=headers, verify=False, timeout=20)
 
 
 def test_http_is_redirected_before_anything_else(https_stack: Stack) -> None:

@@ -66,10 +66,17 @@ class Resources:
         return self._resource(authority, f"{path}/{ENDPOINT}" if bare else path, exact=bare)
 
     def is_own(self, host: str, uri: str) -> bool:
-        """Whether a forwarded request is for the authorization server itself, which needs no gate."""
+        """Whether a forwarded request is for the authorization server itself, which needs no gate.
+
+        Its token endpoint is at every server's own host too: a client that has kept its tokens but no
+        metadata refreshes there (MCP 2025-03-26, Authorization, fallbacks).
+        """
         path = uri.partition("?")[0]
-        if self._believe(host) != self._authority or not _unambiguous(path):
+        if not _unambiguous(path):
             return False
+        authority = self._believe(host)
+        if authority != self._authority:
+            return authority is not None and path == "/token"
         first = path.split("/")[1]
         return first not in INTERNAL_PATHS and (self._shape is Shape.SUBDOMAINS or first in OWN_PATHS)
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import h11
 
 from .errors import Unreachable
-from .settings import LOOPBACK_HOSTS
+from .settings import is_loopback
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Proxy:
 
 def proxy_for(tls: bool, host: str, port: int) -> Proxy | None:
     """The proxy for a connection, None for a direct one."""
-    if host in LOOPBACK_HOSTS or not any(name.lower().endswith("_proxy") for name in os.environ):
+    if is_loopback(host) or not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib import request
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from .errors import ClientError
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Longest JSON-RPC message relayed in either direction."""
 
@@ -38,6 +38,11 @@ class Settings:
     @property
     def brings_own_authorization(self) -> bool:
         return any(name.lower() == "authorization" for name, _ in self.headers)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name is this machine's own; names under .localhost are (RFC 6761 section 6.3)."""
+    return host is not None and (host in _LOOPBACK_HOSTS or host.endswith(".localhost"))
 
 
 def server_url(text: str) -> str:

@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from ..errors import DiscoveryFailed
-from ..settings import LOOPBACK_HOSTS
+from ..settings import is_loopback
 
 _PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!&*+,=%]+")
 
@@ -26,7 +26,7 @@ def checked(url: object, what: str, server_url: str) -> str:
     if parts.scheme == "https" and parts.hostname:
         return url
     server = urlsplit(server_url)
-    both_local = parts.hostname in LOOPBACK_HOSTS and server.hostname in LOOPBACK_HOSTS
+    both_local = is_loopback(parts.hostname) and is_loopback(server.hostname)
     same_host = server.scheme == "http" and parts.hostname == server.hostname
     if parts.scheme == "http" and parts.hostname and (both_local or same_host):
         return url

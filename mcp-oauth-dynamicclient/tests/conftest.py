@@ -12,13 +12,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from mcp_oauth_dynamicclient.app import Gateway, create_app
 from mcp_oauth_dynamicclient.context import Context
+from mcp_oauth_dynamicclient.keys import new_private_key
 from mcp_oauth_dynamicclient.records import Account, Grant, Identity
 from mcp_oauth_dynamicclient.settings import Settings, load_settings
 from mcp_oauth_dynamicclient.store import Store
@@ -45,6 +48,17 @@ class Clock:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def _some_keys() -> Iterator[rsa.RSAPrivateKey]:
+    """Real keys, over and over: making them is most of what a test would do. No test needs more than ten."""
+    return cycle([new_private_key() for _ in range(10)])
+
+
+@pytest.fixture(autouse=True)
+def _keys_at_hand(monkeypatch: pytest.MonkeyPatch, _some_keys: Iterator[rsa.RSAPrivateKey]) -> None:
+    monkeypatch.setattr("mcp_oauth_dynamicclient.keys.new_private_key", lambda: next(_some_keys))
 
 
 @pytest.fixture
@@ -140,8 +154,7 @@ async def make_app(
         async def make(**overrides: Any) -> App:
             settings = make_settings(**({"audit_log": str(tmp_path / "audit.log")} | overrides))
             gateway = create_app(settings, store=store, now=clock)
-            stack.callback(gateway.ctx.audit.close)
-            stack.push_async_callback(gateway.ctx.http.aclose)
+            stack.push_async_callback(gateway.aclose)
             account = Account(name="ada", password_hash="x", created_at=clock())
             await gateway.ctx.store.put("account", "ada", account.model_dump())
             transport = httpx.ASGITransport(gateway, raise_app_exceptions=False)

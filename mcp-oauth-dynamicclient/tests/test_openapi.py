@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -38,8 +39,10 @@ EXAMPLES = 25
 
 
 @pytest.fixture
-def gateway(make_settings: Callable[..., Any], tmp_path: Any) -> Any:
-    return create_app(make_settings(registrations_per_hour=10**6, audit_log=str(tmp_path / "audit.log")))
+def gateway(make_settings: Callable[..., Any], tmp_path: Any) -> Iterator[Any]:
+    app = create_app(make_settings(registrations_per_hour=10**6, audit_log=str(tmp_path / "audit.log")))
+    yield app
+    asyncio.run(app.aclose())
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)

@@ -61,6 +61,7 @@ class Gateway(FastAPI):
 
     ctx: Context
     verify: Verify
+    owns_store: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/verify":
@@ -69,8 +70,11 @@ class Gateway(FastAPI):
             await super().__call__(scope, receive, send)
 
     async def aclose(self) -> None:
-        """Close what was opened; the application must not be used afterwards."""
-        await close_context(self.ctx)
+        """Close what was opened, which a store that was handed over is not."""
+        await self.ctx.http.aclose()
+        if self.owns_store:
+            await self.ctx.store.close()
+        self.ctx.audit.close()
 
 
 def create_app(
@@ -92,6 +96,7 @@ def create_app(
         title="MCP OAuth Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     gateway.ctx = ctx
+    gateway.owns_store = store is None
     gateway.verify = Verify(ctx, recent, metrics)
     gateway.include_router(verify_routes(ctx, gateway.verify))
     for module in (token, register, revoke, introspect, device_authorization, jwks):
@@ -114,13 +119,9 @@ async def open_context(settings: Settings, audit: TextIO) -> AsyncIterator[Conte
     try:
         yield ctx
     finally:
-        await close_context(ctx)
-
-
-async def close_context(ctx: Context) -> None:
-    await ctx.http.aclose()
-    await ctx.store.close()
-    ctx.audit.close()
+        await ctx.http.aclose()
+        await ctx.store.close()
+        ctx.audit.close()
 
 
 def build_context(

@@ -112,7 +112,7 @@ class KeyRing:
         return removed
 
     async def _create(self) -> SigningKey:
-        private = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=KEY_BITS)
+        private = await asyncio.to_thread(new_private_key)
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         public = _jwk(private.public_key())
         sealed = self._seal.seal({"pem": pem})
@@ -141,6 +141,10 @@ class KeyRing:
     def _newest(self) -> SigningKey | None:
         current = [key for key in self._keys.values() if key.expires_at is None]
         return max(current, key=_age, default=None)
+
+
+def new_private_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
 
 
 def _age(key: SigningKey) -> tuple[bool, float, str]:

@@ -396,7 +396,7 @@ async def open_place(
         async def open_place(**settings: object) -> Place:
             given = make_settings(**({"audit_log": str(tmp_path / "audit.log")} | settings))
             app = create_app(given, store=store, now=clock)
-            stack.push_async_callback(app.ctx.http.aclose)
+            stack.push_async_callback(app.aclose)
             place = Place(
                 app, app.ctx, given.issuer, Client(client_id="", metadata={}, source="dynamic"), stack
             )

@@ -123,7 +123,7 @@ async def open_setting(
             issuer = f"http://localhost:{port}"
             given = make_settings(public_url=issuer, audit_log=str(tmp_path / "audit.log"), **settings)
             gateway = create_app(given, store=store, now=clock)
-            stack.push_async_callback(gateway.ctx.http.aclose)
+            stack.push_async_callback(gateway.aclose)
             await stack.enter_async_context(web.serve(gateway, listener))
             receiver = Receiver()
             listener, port = web.bind()

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -199,8 +200,10 @@ class SqliteStore:
                     self._answer([job])
                 return
             answers = [error]
-        with suppress(RuntimeError):  # the loop has ended; nobody waits any more
-            group[0].answer.get_loop().call_soon_threadsafe(_deliver, group, answers)
+        pairs = zip(group, answers, strict=True)
+        for loop, given in groupby(pairs, lambda pair: pair[0].answer.get_loop()):
+            with suppress(RuntimeError):  # the loop has ended; nobody waits any more
+                loop.call_soon_threadsafe(_deliver, tuple(given))
 
     def _transaction(self, group: Sequence[Job]) -> Sequence[Any]:
         if self._connection is None:
@@ -223,8 +226,8 @@ class SqliteStore:
         return answers
 
 
-def _deliver(group: Sequence[Job], answers: Sequence[Any]) -> None:
-    for job, answer in zip(group, answers, strict=True):
+def _deliver(given: Sequence[tuple[Job, Any]]) -> None:
+    for job, answer in given:
         if job.answer.done():
             continue  # whoever asked was cancelled
         if isinstance(answer, Exception):

@@ -112,5 +112,5 @@ async def test_somebody_not_admitted_sees_why_and_no_account(github_place: Any, 
     github.user = {"login": "mallory", "id": 666, "name": None, "email": None}
     visitor = await github_place.visitor()
     page = await visitor.get("/account")
-    assert page.status_code == 400
+    assert page.status_code == 403
     assert "mallory is not admitted" in page.text

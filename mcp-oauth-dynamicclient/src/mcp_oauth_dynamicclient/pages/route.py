@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from ..errors import OAuth2Error, TemporarilyUnavailableError, TooManyRequestsError
+from ..errors import AccessDeniedError, OAuth2Error, TooManyRequestsError
 from .rendering import error_page
 
 if TYPE_CHECKING:
     from ..context import Context
+
+TITLES = {
+    "access_denied": "Not admitted",
+    "invalid_client": "This client is not known here",
+    "invalid_redirect_uri": "Nothing was sent",
+    "temporarily_unavailable": "Not available just now",
+}
 
 
 def page_router(ctx: Context) -> APIRouter:
@@ -34,11 +41,11 @@ def page_router(ctx: Context) -> APIRouter:
 
 
 def error_as_page(ctx: Context, error: OAuth2Error, again: str | None = None) -> Response:
-    title, status = "That did not work", error.status_code or 400
+    title, status = TITLES.get(error.error or "", "That did not work"), error.status_code or 400
     if isinstance(error, TooManyRequestsError):
         title = "Too many attempts"
-    elif isinstance(error, TemporarilyUnavailableError):
-        title = "Not available just now"
+    elif isinstance(error, AccessDeniedError):
+        status = 403
     response = error_page(
         ctx, title, error.description or "The request cannot be answered.", status=status, again=again
     )

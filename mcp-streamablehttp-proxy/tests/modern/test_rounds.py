@@ -211,8 +211,9 @@ async def test_a_needed_url_is_put_to_the_client_and_the_call_made_anew(translat
     first = await client.call(name)
     (request,) = first["result"]["inputRequests"].values()
     assert request["params"] == {"mode": "url", "url": "https://example.com/", "message": "Sign in"}
-    done = await retry(client, name, first, **{"elicitation-1": {"action": "accept"}})
-    assert text(done) == "signed in"
+    second = await retry(client, name, first, **{"elicitation-1": {"action": "accept"}})
+    assert second["result"]["inputRequests"]["elicitation-1"]["params"]["message"] == "Who signed in?"
+    assert text(await retry(client, name, second, **{"elicitation-1": ADA})) == "Ada signed in"
 
 
 async def test_a_needed_url_needs_a_client_that_opens_urls(translated: Any) -> None:

@@ -201,7 +201,7 @@ async def url_elicitation(*_: JSON) -> JSON:
         visited = True
         one = {"mode": "url", "elicitationId": "1", "url": "https://example.com/", "message": "Sign in"}
         raise Failure(-32042, "URL elicitation required", {"elicitations": [one]})
-    return text("signed in")
+    return text(f"{await elicit('elicitation-1', 'Who signed in?', 'name')} signed in")
 
 
 @tool()

@@ -119,7 +119,8 @@ def _errand(message: Message, envelope: Envelope, party: Party, rounds: Rounds) 
     answers = input_responses(message)
     waited = rounds.resume(message, party.principal)
     if waited is None:
-        errand = Errand(message, envelope, answers)
+        # A call made anew was told to visit URLs: that is no answer to what the server asks now.
+        errand = Errand(message, envelope, {} if "requestState" in message.params else answers)
         party.start(unwrap(message, "inputResponses", "requestState"), errand)
         return errand, party
     errand, party = waited

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from mcp_oauth_dynamicclient import Settings, create_app
+from mcp_oauth_dynamicclient.cli import GROUPS
 from mcp_oauth_dynamicclient.errors import StoreUnavailable
 
 
@@ -144,20 +145,26 @@ async def test_metrics_are_not_for_the_public(make_app: Any) -> None:
     assert (await off.http.get("/metrics")).status_code == 404
 
 
-async def test_it_works_mounted_in_another_application(
-    make_settings: Callable[..., Settings], tmp_path: Path
+async def test_the_example_of_an_application_with_the_gateway_inside_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gateway = create_app(make_settings(audit_log=str(tmp_path / "audit.log")))
-    mine = FastAPI()
-
-    @mine.get("/mine")
-    async def own() -> str:
-        return "mine"
-
-    mine.mount("/", gateway)
+    environment = {
+        "GATEWAY_SECRET": "0123456789abcdef-test-secret-fedcba9876543210",
+        "PUBLIC_URL": "http://localhost:8080",
+        "LOCAL_ACCOUNTS": "true",
+        "STORE_URL": f"sqlite:///{tmp_path}/auth.db",
+        "AUDIT_LOG": str(tmp_path / "audit.log"),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    example = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "in_your_application.py"))
+    mine = example["app"]
     transport = httpx.ASGITransport(mine)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as http:
-        assert (await http.get("/mine")).json() == "mine"
+    async with (
+        mine.router.lifespan_context(mine),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as http,
+    ):
+        assert (await http.get("/my/own")).json() == {"mine": "too"}
         assert (await http.get("/.well-known/oauth-authorization-server")).json()[
             "issuer"
         ] == "http://localhost:8080"
@@ -165,7 +172,14 @@ async def test_it_works_mounted_in_another_application(
         assert (await http.get("/verify", headers=forwarded)).status_code == 401
         registered = await http.post("/register", json={"redirect_uris": ["https://client.example/cb"]})
         assert registered.status_code == 201
-    await gateway.aclose()
+    assert example["gateway"].ctx.http.is_closed
+
+
+def test_the_readme_names_every_setting_and_every_command() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in readme] == []
+    commands = ["serve", *GROUPS]
+    assert [name for name in commands if f"mcp-oauth-server {name}" not in readme] == []
 
 
 async def test_its_own_lifespan_closes_what_was_opened(make_settings: Callable[..., Settings]) -> None:

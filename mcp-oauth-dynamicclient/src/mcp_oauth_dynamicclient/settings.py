@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,9 @@ from .errors import SettingsError
 
 NameList = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list; white space around names is ignored, an empty list is empty."""
+
+
+DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?::[0-9]{1,5})?")
 
 
 class Shape(StrEnum):
@@ -129,19 +133,13 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if (self.base_domain is None) == (self.public_url is None):
             raise ValueError("set either BASE_DOMAIN (subdomains) or PUBLIC_URL (one host), not both")
-        if self.public_url is not None:
-            url = urlsplit(self.public_url)
-            if (
-                url.scheme not in ("http", "https")
-                or not url.hostname
-                or url.path
-                or url.query
-                or url.fragment
-                or url.username
-            ):
-                raise ValueError(
-                    "PUBLIC_URL must be http:// or https:// and a host, with no path and no trailing slash"
-                )
+        if self.base_domain is not None and not DOMAIN.fullmatch(self.base_domain):
+            raise ValueError("BASE_DOMAIN must be a domain in lower case, such as example.com, and no URL")
+        if self.public_url is not None and not _is_origin(self.public_url):
+            raise ValueError(
+                "PUBLIC_URL must be http:// or https:// and a host in lower case, with no path, no trailing"
+                " slash and no default port"
+            )
         if (self.github_client_id is None) != (self.github_client_secret is None):
             raise ValueError("GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET must be set together")
         oidc = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
@@ -172,6 +170,20 @@ class Settings(BaseSettings):
     @property
     def secure_cookies(self) -> bool:
         return self.issuer.startswith("https://")
+
+
+def _is_origin(url: str) -> bool:
+    """Whether a URL is an origin, written the one way it is compared."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https") or not host or not url.isascii() or not url.isprintable():
+        return False
+    host = f"[{host}]" if ":" in host else host
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return url == f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
 
 
 def load_settings(**overrides: object) -> Settings:

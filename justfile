@@ -17,7 +17,7 @@ auth *args: _setup
 
 # Every test that needs no Docker engine
 test *args: _setup
-    {{python}} -m pytest -m "not compose" {{args}} mcp-oauth-dynamicclient mcp-streamablehttp-client mcp-streamablehttp-proxy mcp-fetch-streamablehttp-server mcp-echo-streamablehttp-server-stateless mcp-echo-streamablehttp-server-stateful tests
+    {{python}} -m pytest -m "not compose and not soak" {{args}} mcp-oauth-dynamicclient mcp-streamablehttp-client mcp-streamablehttp-proxy mcp-fetch-streamablehttp-server mcp-echo-streamablehttp-server-stateless mcp-echo-streamablehttp-server-stateful tests
 
 # ruff format and lint, mypy strict
 check: _setup
@@ -49,6 +49,10 @@ status *args: _setup
 # Build the images and drive a real `docker compose up` end to end
 test-compose *args: _setup
     {{python}} -m pytest -m compose {{args}} tests/compose
+
+# Ten thousand sessions opened and dropped in bad ways, or SOAK_SESSIONS of them; takes several minutes
+soak *args: _setup
+    {{python}} -m pytest -m soak {{args}} tests/soak
 
 # The official MCP conformance suite against every part
 conformance *args: _setup

@@ -109,6 +109,8 @@ class Served:
     clock: Any
     web: dict[str, Any]
     """Documents on the web, by URL."""
+    fetched: list[str]
+    """Every address that a client named and the gateway asked."""
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -212,9 +214,12 @@ async def serve(
     make_app: Callable[..., Awaitable[Any]], clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     web: dict[str, Any] = {}
+    fetched: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        found = web.get(f"https://{request.headers['host']}{request.url.path}")
+        url = f"https://{request.headers['host']}{request.url.path}"
+        fetched.append(url)
+        found = web.get(url)
         content = json.dumps(found).encode()
         headers = {"content-type": "application/json"}
         status = 404 if found is None else 200
@@ -244,7 +249,7 @@ async def serve(
         visitor = httpx.AsyncClient(transport=httpx.ASGITransport(app.gateway), base_url=issuer)
         visitors.append(visitor)
         metadata = (await app.http.get(f"{issuer}/.well-known/oauth-authorization-server")).json()
-        return Served(app, metadata, Person(visitor, issuer), clock, web)
+        return Served(app, metadata, Person(visitor, issuer), clock, web, fetched)
 
     yield make
     for visitor in visitors:

@@ -43,7 +43,7 @@ async def test_only_the_edges_three_headers_say_what_was_asked(served: Any, name
 async def test_addresses_that_are_only_for_people_are_never_fetched(served: Any) -> None:
     """SSRF by the many URLs of client metadata: one document is fetched, and nothing that it names."""
     inside = "http://169.254.169.254/latest/meta-data"
-    named = dict.fromkeys(("client_uri", "logo_uri", "tos_uri", "policy_uri"), inside)
+    named: dict[str, Any] = dict.fromkeys(("client_uri", "logo_uri", "tos_uri", "policy_uri"), inside)
     named |= {"sector_identifier_uri": inside, "software_statement": inside, "request_uris": [inside]}
     served.web[DOCUMENT] = {
         "client_id": DOCUMENT, "client_name": "Client", "redirect_uris": [CALLBACK],

@@ -53,6 +53,12 @@ class Policy:
             case "id-jag":
                 return None if self._id_jag else "enterprise-managed authorization is switched off"
 
+    def relies_on(self, identity: Identity) -> tuple[tuple[Kind, str], ...] | None:
+        """The entries whose change can change `still_allowed`; None when time alone can."""
+        if self._memberships is not None and self._counts_as_member_only(identity):
+            return None
+        return (("account", identity.login),) if identity.provider == "local" else ()
+
     async def still_allowed(self, identity: Identity) -> str | None:
         """As `allowed`, but a local account must still exist and be enabled, and a member of a GitHub
         organisation must still be one."""

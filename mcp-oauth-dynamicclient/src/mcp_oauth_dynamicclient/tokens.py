@@ -79,16 +79,23 @@ class Tokens:
         """
         if self._keys.stale:
             await self._keys.refresh()
-        name = _name(token)
+        name = fingerprint(token)
         if name not in self._verified:
             kid = _header(token).get("kid")
             if isinstance(kid, str) and self._keys.find(kid) is None:
                 await self._keys.seek(kid)
         return self._claims(name, token)
 
+    def remembered(self, name: bytes) -> dict[str, Any] | None:
+        """The claims of the token with this fingerprint, if it was verified before and still holds."""
+        known = self._verified.get(name)
+        if known is None or self._keys.stale or self._keys.find(known[0]) is None:
+            return None
+        return known[1] if known[1]["exp"] > self._now() else None
+
     def verify_signature(self, token: str) -> dict[str, Any]:
         """As `verify`, by the keys that were read last."""
-        return self._claims(_name(token), token)
+        return self._claims(fingerprint(token), token)
 
     def _claims(self, name: bytes, token: str) -> dict[str, Any]:
         known = self._verified.get(name)
@@ -171,7 +178,8 @@ def subject(grant: Grant) -> str:
     return grant.identity.user_id if grant.identity else f"client:{grant.client_id}"
 
 
-def _name(token: str) -> bytes:
+def fingerprint(token: str) -> bytes:
+    """What a token is remembered by, instead of itself."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 

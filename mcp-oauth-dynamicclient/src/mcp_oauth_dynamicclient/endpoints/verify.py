@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +26,8 @@ from ..errors import InvalidTokenError, StoreUnavailable
 from ..metrics import Metrics
 from ..records import Grant
 from ..store import Entry
-from ..store.recent import RecentStore
+from ..store.recent import Name, RecentStore
+from ..tokens import fingerprint
 from .metadata import SCOPE
 
 METHODS = ("GET", "HEAD", "POST")
@@ -48,14 +51,24 @@ class Refused(Exception):
     """403: the token lacks the scope."""
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """That a token opened a server, and everything that was read to decide it."""
+
+    resource: str
+    claims: dict[str, Any]
+    relies_on: Sequence[tuple[Name, Entry | None]] | None
+    """None: on time as well, so it has to be decided again."""
+    headers: Headers
+
+
 class Verify:
     def __init__(self, ctx: Context, store: RecentStore, metrics: Metrics) -> None:
         self._ctx = ctx
-        self._recent = store.recent
+        self._store = store
         self._count = metrics.verify
         self._resource = lru_cache(4096)(self._derive)
-        self._people: OrderedDict[str, tuple[Entry, Grant, Headers]] = OrderedDict()
-        self._admitted: OrderedDict[str, None] = OrderedDict()
+        self._admitted: OrderedDict[bytes, Admission] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in METHODS:
@@ -97,46 +110,50 @@ class Verify:
 
     async def _identify(self, token: str, resource: str) -> Headers:
         """The identity headers of a token that opens `resource` now."""
+        name = fingerprint(token)
+        known = self._admitted.get(name)
+        if (
+            known is not None
+            and known.resource == resource
+            and known.claims is self._ctx.tokens.remembered(name)
+            and self._store.unchanged(known.relies_on)
+        ):
+            return known.headers
         claims: dict[str, Any] = {}
         try:
             claims = await self._ctx.tokens.verify(token)
-            identity = await self._admit(claims, resource)
+            admission = await self._admit(claims, resource)
         except InvalidTokenError as error:
             self._audit(claims, resource, "refused", error.description)
             raise
         except Refused:
             self._audit(claims, resource, "refused", "insufficient_scope")
             raise
-        if claims["jti"] not in self._admitted:
-            self._admitted[claims["jti"]] = None
-            if len(self._admitted) > REMEMBERED:
-                self._admitted.popitem(last=False)
+        if known is None:
             self._audit(claims, resource, "allowed")
-        return identity
+        self._admitted[name] = admission
+        if len(self._admitted) > REMEMBERED:
+            self._admitted.popitem(last=False)
+        return admission.headers
 
-    async def _admit(self, claims: dict[str, Any], resource: str) -> Headers:
+    async def _admit(self, claims: dict[str, Any], resource: str) -> Admission:
+        recent, policy = self._store.recent, self._ctx.policy
         if claims["aud"] not in (resource, self._ctx.settings.issuer):
             raise InvalidTokenError("The access token is for another server.")
-        entry = await self._recent("grant", claims["grant_id"])
-        if entry is None or await self._recent("revoked", claims["jti"]) is not None:
+        names: list[Name] = [("grant", claims["grant_id"]), ("revoked", claims["jti"])]
+        entry, revoked = [await recent(*name) for name in names]
+        if entry is None or revoked is not None:
             raise InvalidTokenError("The access token has been revoked.")
-        grant, headers = self._person(entry)
-        if grant.identity is not None and await self._ctx.policy.still_allowed(grant.identity) is not None:
-            raise InvalidTokenError("This person is not admitted here any more.")
+        grant = Grant.model_validate(entry.value)
+        rules: tuple[Name, ...] | None = ()
+        if grant.identity is not None:
+            if await policy.still_allowed(grant.identity) is not None:
+                raise InvalidTokenError("This person is not admitted here any more.")
+            rules = policy.relies_on(grant.identity)
         if SCOPE not in claims["scope"].split():
             raise Refused
-        return headers
-
-    def _person(self, entry: Entry) -> tuple[Grant, Headers]:
-        known = self._people.get(entry.key)
-        if known is not None and known[0] is entry:
-            return known[1], known[2]
-        grant = Grant.model_validate(entry.value)
-        headers = identity_headers(grant)
-        self._people[entry.key] = (entry, grant, headers)
-        if len(self._people) > REMEMBERED:
-            self._people.popitem(last=False)
-        return grant, headers
+        relies_on = None if rules is None else [(name, await recent(*name)) for name in (*names, *rules)]
+        return Admission(resource, claims, relies_on, identity_headers(grant))
 
     def _audit(self, claims: dict[str, Any], resource: str, outcome: str, reason: str | None = None) -> None:
         user, client = claims.get("sub"), claims.get("client_id")

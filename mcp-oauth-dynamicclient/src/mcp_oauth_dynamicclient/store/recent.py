@@ -36,6 +36,17 @@ class RecentStore:
             read = self._reads[name] = asyncio.create_task(self._read(name))
         return await asyncio.shield(read)
 
+    def unchanged(self, entries: Sequence[tuple[Name, Entry | None]] | None) -> bool:
+        """Whether `recent` would give these very entries without asking the store; False for None."""
+        if entries is None:
+            return False
+        oldest = time.monotonic() - MAX_AGE
+        for name, entry in entries:
+            known = self._known.get(name)
+            if known is None or known[0] <= oldest or known[1] is not entry:
+                return False
+        return True
+
     async def _read(self, name: Name) -> Entry | None:
         task = asyncio.current_task()
         started = time.monotonic()

@@ -57,12 +57,15 @@ def test_a_field_named_like_a_secret_is_redacted(capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out)[field] == "[redacted]"
 
 
-def test_the_log_file_is_private_and_is_reopened_after_rotation(tmp_path: Path) -> None:
+def test_the_log_file_is_private_and_is_reopened_after_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "audit.log"
     audit = Audit(str(path))
     assert path.stat().st_mode & 0o777 == 0o600
     audit.record("before", outcome="done")
     path.rename(tmp_path / "audit.log.1")
+    monkeypatch.setattr("mcp_oauth_dynamicclient.audit.CHECK_INTERVAL", 0)
     audit.record("after", outcome="done")
     audit.close()
     assert json.loads(path.read_text())["event"] == "after"

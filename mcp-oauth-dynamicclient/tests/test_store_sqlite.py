@@ -90,3 +90,11 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others(tmp_path: Path
     assert isinstance(results.pop(3), asyncio.CancelledError)
     assert len(set(results)) == 19
     await store.close()
+
+
+async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
+    for round_ in range(10):
+        stores = [SqliteStore(str(tmp_path / f"{round_}.db")) for _ in range(6)]
+        counts = await asyncio.gather(*(store.increment("k", window=60) for store in stores))
+        assert sorted(counts) == [1, 2, 3, 4, 5, 6]
+        await asyncio.gather(*(store.close() for store in stores))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
 import re
 import sys
 import time
 from collections.abc import Callable
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from .errors import SettingsError
 
@@ -29,9 +29,66 @@ SECRET_TEXT = re.compile(
 )
 REDACTED = "[redacted]"
 LONGEST = 500
+CHECK_INTERVAL = 1.0
+"""Seconds after which a file that was moved away is noticed."""
+
+log = logging.getLogger(__name__)
 
 Observer = Callable[[str, str], None]
 """Told the event and outcome of each decision."""
+
+
+class Out(Protocol):
+    def write(self, line: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Stream:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(line)
+        self._stream.flush()
+
+    def close(self) -> None:
+        """The stream is not ours."""
+
+
+class _File:
+    """Appends whole lines, also beside other processes; opened anew soon after it was moved away."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._checked_at = 0.0
+        try:
+            self._descriptor = self._open()
+        except OSError as error:
+            raise SettingsError(f"AUDIT_LOG: {path}: {error.strerror}") from None
+
+    def write(self, line: str) -> None:
+        try:
+            if time.monotonic() - self._checked_at >= CHECK_INTERVAL:
+                self._follow()
+            os.write(self._descriptor, line.encode())
+        except OSError:
+            log.exception("the audit log cannot be written")
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _follow(self) -> None:
+        self._checked_at = time.monotonic()
+        try:
+            moved = self._path.stat().st_ino != os.fstat(self._descriptor).st_ino
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            old, self._descriptor = self._descriptor, self._open()
+            os.close(old)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 class Audit:
@@ -49,17 +106,13 @@ class Audit:
     ) -> None:
         self._now = now
         self._observe = observe
-        self._handler: logging.Handler
+        self._out: Out
         if not isinstance(destination, str):
-            self._handler = logging.StreamHandler(destination)
+            self._out = _Stream(destination)
         elif destination == "-":
-            self._handler = logging.StreamHandler(sys.stdout)
+            self._out = _Stream(sys.stdout)
         else:
-            try:
-                Path(destination).touch(mode=0o600)
-            except OSError as error:
-                raise SettingsError(f"AUDIT_LOG: {destination}: {error.strerror}") from None
-            self._handler = WatchedFileHandler(destination, encoding="utf-8", delay=True)
+            self._out = _File(Path(destination))
 
     def record(
         self,
@@ -85,12 +138,12 @@ class Audit:
             **fields,
         }
         text = json.dumps({name: _clean(name, value) for name, value in line.items() if value is not None})
-        self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, text, None, None))
+        self._out.write(text + "\n")
         if self._observe is not None:
             self._observe(event, outcome)
 
     def close(self) -> None:
-        self._handler.close()
+        self._out.close()
 
 
 def _clean(name: str, value: object) -> object:

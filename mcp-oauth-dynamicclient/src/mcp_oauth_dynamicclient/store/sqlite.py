@@ -44,6 +44,7 @@ CREATE INDEX owner_entry ON owner (kind, key);
 NEVER = float("inf")
 PURGE_INTERVAL = 60.0
 PAGE = 200
+WAL_ATTEMPTS, WAL_PAUSE = 100, 0.02
 GROUP = 64
 """Operations that share a transaction at most."""
 
@@ -146,15 +147,17 @@ class SqliteStore:
             values["after"] = rows[-1][0]
 
     async def increment(self, key: str, *, window: float) -> int:
-        def work(db: sqlite3.Connection) -> int:
-            live = "SELECT value, expires_at FROM entry WHERE kind = 'counter' AND key = ? AND expires_at > ?"
-            now = self._now()
-            row = db.execute(live, (key, now)).fetchone()
-            count, ends = (json.loads(row[0])["count"] + 1, row[1]) if row else (1, now + window)
-            _write(db, "counter", key, {"count": count}, ends, ())
-            return count
-
-        return await self._run(work)
+        query = """INSERT INTO entry (kind, key, value, version, expires_at)
+                   VALUES ('counter', :key, '{"count": 1}', :version, :ends)
+                   ON CONFLICT (kind, key) DO UPDATE SET
+                     value = CASE WHEN expires_at > :now
+                       THEN json_object('count', json_extract(value, '$.count') + 1) ELSE excluded.value END,
+                     expires_at = CASE WHEN expires_at > :now THEN expires_at ELSE excluded.expires_at END
+                   RETURNING json_extract(value, '$.count')"""
+        now = self._now()
+        values = {"key": key, "version": new_version(), "now": now, "ends": now + window}
+        count: int = await self._run(lambda db: db.execute(query, values).fetchone()[0])
+        return count
 
     async def ping(self) -> None:
         await self._run(lambda db: db.execute("SELECT count(*) FROM pragma_table_info('entry')"), write=False)
@@ -241,7 +244,7 @@ def _connect(path: str) -> sqlite3.Connection:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
+    _use_wal(db)
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("BEGIN IMMEDIATE")
@@ -257,6 +260,17 @@ def _connect(path: str) -> sqlite3.Connection:
     return db
 
 
+def _use_wal(db: sqlite3.Connection) -> None:
+    """SQLite does not make two processes that open a new file at once wait for each other here."""
+    for _ in range(WAL_ATTEMPTS):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            time.sleep(WAL_PAUSE)
+    db.execute("PRAGMA journal_mode = WAL")
+
+
 def _write(
     db: sqlite3.Connection,
     kind: str,
@@ -265,9 +279,8 @@ def _write(
     expires_at: float | None,
     owners: Sequence[str],
 ) -> None:
-    db.execute("DELETE FROM entry WHERE kind = ? AND key = ?", (kind, key))
     db.execute(
-        "INSERT INTO entry (kind, key, value, version, expires_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO entry (kind, key, value, version, expires_at) VALUES (?, ?, ?, ?, ?)",
         (kind, key, json.dumps(value), new_version(), _expiry(expires_at)),
     )
     for owner in dict.fromkeys(owners):

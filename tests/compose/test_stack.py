@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 SERVERS = ("echo-stateful", "echo-stateless", "fetch", "time")
 
 
-def run_end_to_end_tests(stack: Stack, folder: Path) -> None:
+def run_end_to_end_tests(stack: Stack, folder: Path, tests: str = "tests/e2e") -> None:
     """The very tests that drive a local run, in a process of their own, against this gateway."""
     done = subprocess.run(
-        [*knowing_names(stack, folder), sys.executable, "-m", "pytest", "-q", "tests/e2e"],
+        [*knowing_names(stack, folder), sys.executable, "-m", "pytest", "-q", tests],
         cwd=ROOT,
         env={
             **os.environ,

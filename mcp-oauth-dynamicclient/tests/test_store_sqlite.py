@@ -92,9 +92,21 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others(tmp_path: Path
     await store.close()
 
 
-async def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
-    for round_ in range(10):
-        stores = [SqliteStore(str(tmp_path / f"{round_}.db")) for _ in range(6)]
-        counts = await asyncio.gather(*(store.increment("k", window=60) for store in stores))
-        assert sorted(counts) == [1, 2, 3, 4, 5, 6]
-        await asyncio.gather(*(store.close() for store in stores))
+async def test_a_new_file_that_another_process_is_just_opening_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    waits: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.BUSY", 0)
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.time.sleep", pause)
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    assert await store.increment("k", window=60) == 1
+    assert len(waits) == 1
+    await store.close()
+    other.close()

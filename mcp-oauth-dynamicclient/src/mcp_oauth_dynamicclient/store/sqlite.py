@@ -44,6 +44,8 @@ CREATE INDEX owner_entry ON owner (kind, key);
 NEVER = float("inf")
 PURGE_INTERVAL = 60.0
 PAGE = 200
+BUSY = 5.0
+"""Seconds to wait for another process's transaction."""
 WAL_ATTEMPTS, WAL_PAUSE = 100, 0.02
 GROUP = 64
 """Operations that share a transaction at most."""
@@ -243,7 +245,7 @@ def _connect(path: str) -> sqlite3.Connection:
     if path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     _use_wal(db)
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA foreign_keys = ON")

@@ -19,7 +19,7 @@ from typing import Never
 NUMBER = "@@NUMBER@@"
 """Where a request has this, it gets a number of ten digits that no other has, seen in its answer."""
 FIRST_NUMBER = 1_000_000_000
-SILENCE = 20
+SILENCE = 10
 """Seconds without any answer after which a server has failed."""
 
 
@@ -116,7 +116,8 @@ class _Connection:
         if not self._complete():
             return False
         if not self._answer.startswith(self._status) or self._number not in self._answer:
-            raise LoadError(f"unexpected answer: {bytes(self._answer[:300])!r}")
+            first = bytes(self._answer).split(b"\r\n", 1)[0].decode("latin-1")
+            raise LoadError(f"unexpected answer: {first}")
         return True
 
     def _complete(self) -> bool:

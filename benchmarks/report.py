@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
+COLUMNS = 6
+"""Figures beside each other on a terminal; more go into a further table."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,20 @@ class Row:
     name: str
     version: str
     figures: dict[str, float]
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why a figure is missing, by its name."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """`value` is how many times as good as the peer ours is; `target` is what it should reach."""
+    """`value` is ours over the peer's; `target` is what it should reach, or not exceed if `at_most`."""
 
     ours: str
     peer: str
     figure: str
     value: float
     target: float | None = None
+    at_most: bool = False
 
 
 @dataclass
@@ -42,26 +47,35 @@ class Report:
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
     machine: dict[str, str | int | None] = field(default_factory=lambda: machine())
 
-    def compare(self, ours: str, peer: str, figure: str, target: float | None = None) -> None:
+    def compare(
+        self, ours: str, peer: str, figure: str, target: float | None = None, *, at_most: bool = False
+    ) -> None:
         figures = {row.name: row.figures[figure] for row in self.rows if figure in row.figures}
+        if ours not in figures or peer not in figures:
+            return
         value = round(figures[ours] / figures[peer], 2)
-        self.ratios.append(Ratio(ours, peer, figure, value, target))
+        self.ratios.append(Ratio(ours, peer, figure, value, target, at_most))
 
     def show(self) -> None:
         console = Console(width=120)
         names = list(dict.fromkeys(name for row in self.rows for name in row.figures))
-        table = Table(title=f"{self.what}: {self.about}")
-        for heading in ("", "version"):
-            table.add_column(heading)
-        for name in names:
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            cells = [f"{row.figures[name]:,.4g}" if name in row.figures else "" for name in names]
-            table.add_row(row.name, row.version, *cells)
-        console.print(table)
+        for some in (names[at : at + COLUMNS] for at in range(0, len(names), COLUMNS)):
+            table = Table(title=f"{self.what}: {self.about}")
+            for heading in ("", "version"):
+                table.add_column(heading)
+            for name in some:
+                table.add_column(name, justify="right")
+            for row in self.rows:
+                cells = [f"{row.figures[name]:,.4g}" if name in row.figures else "" for name in some]
+                table.add_row(row.name, row.version, *cells)
+            console.print(table)
         for ratio in self.ratios:
-            aim = "" if ratio.target is None else f" (target {ratio.target:g})"
+            sense = "at most" if ratio.at_most else "at least"
+            aim = "" if ratio.target is None else f" (target: {sense} {ratio.target:g})"
             console.print(f"{ratio.ours} / {ratio.peer}, {ratio.figure}: {ratio.value:g} x{aim}")
+        for row in self.rows:
+            for name, why in row.failed.items():
+                console.print(f"{row.name}, {name}: failed, {why}")
 
     def write(self) -> str:
         RESULTS.mkdir(exist_ok=True)

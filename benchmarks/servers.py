@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,22 +30,31 @@ def running(
     *command: str | Path, port: int, environment: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[int]:
     """Run a server until the end of the block; its port, once it accepts connections."""
+    with started(*command, port=port, environment=environment, cwd=cwd):
+        yield port
+
+
+@contextmanager
+def started(
+    *command: str | Path, port: int, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The same for those who want the process; what it started itself ends with it."""
     with tempfile.TemporaryFile() as log:
         base = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
         process = subprocess.Popen(
             [str(part) for part in command], env=base | dict(environment or {}), cwd=cwd,
-            stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:
             _wait(process, port, log.fileno())
-            yield port
+            yield process
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: int) -> None:

@@ -2,9 +2,10 @@
 
 import json
 import sys
+from typing import Any
 
 TOOL = {"name": "echo", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}
-RESULTS = {
+RESULTS: dict[str, object] = {
     "initialize": {
         "protocolVersion": "2025-06-18",
         "capabilities": {"tools": {}},
@@ -15,7 +16,7 @@ RESULTS = {
 }
 
 
-def answer(message):
+def answer(message: dict[str, Any]) -> dict[str, object]:
     if message["method"] == "tools/call":
         text = message["params"]["arguments"].get("text", "")
         return {"result": {"content": [{"type": "text", "text": text}]}}
@@ -25,8 +26,8 @@ def answer(message):
 
 
 for line in sys.stdin.buffer:
-    message = json.loads(line)
-    if "id" in message and "method" in message:
-        reply = {"jsonrpc": "2.0", "id": message["id"], **answer(message)}
+    request = json.loads(line)
+    if "id" in request and "method" in request:
+        reply = {"jsonrpc": "2.0", "id": request["id"], **answer(request)}
         sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
         sys.stdout.buffer.flush()

@@ -1,35 +1,34 @@
-"""The floor: a minimal ASGI relay to one stdio server, without sessions, checks, streams or an end."""
+"""The floor: a minimal ASGI relay to one stdio server, without sessions, checks, streams or errors."""
 
 import asyncio
 import json
 import os
 import shlex
+from typing import Any
 
-waiting = {}
+waiting: dict[int, asyncio.Future[bytes]] = {}
 
 
-async def listen(child):
-    while line := await child.stdout.readline():
+async def listen(lines: asyncio.StreamReader) -> None:
+    while line := await lines.readline():
         waiting.pop(json.loads(line)["id"]).set_result(line)
 
 
-async def app(scope, receive, send):
+async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        app.child = await asyncio.create_subprocess_exec(
-            *shlex.split(os.environ["COMMAND"]), stdin=-1, stdout=-1, limit=1 << 26
-        )
-        app.listening = asyncio.create_task(listen(app.child))
+        command = shlex.split(os.environ["COMMAND"])
+        child = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1, limit=1 << 26)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        scope["state"].update(write=child.stdin.write, listening=asyncio.create_task(listen(child.stdout)))
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        await receive()
-        app.child.kill()
-        await send({"type": "lifespan.shutdown.complete"})
         return
     message, body = {"more_body": True}, b""
     while message.get("more_body"):
         message = await receive()
         body += message["body"]
-    app.child.stdin.write(body + b"\n")
+    scope["state"]["write"](body + b"\n")
     answer, status, id_ = b"", 202, json.loads(body).get("id")
     if id_ is not None:
         waiting[id_] = asyncio.get_running_loop().create_future()

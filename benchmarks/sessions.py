@@ -1,0 +1,70 @@
+"""Sessions of the handshake era, opened the plain way, and the raw requests for the load generator."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .load import NUMBER, Load
+
+PROTOCOL = "2025-06-18"
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+INITIALIZE = {
+    "protocolVersion": PROTOCOL,
+    "capabilities": {},
+    "clientInfo": {"name": "benchmark", "version": "1"},
+}
+
+
+class SessionError(Exception):
+    """The server did not do what every MCP server does."""
+
+
+@dataclass(frozen=True)
+class Session:
+    port: int
+    path: str
+    headers: dict[str, str]
+
+    @classmethod
+    def open(cls, port: int, path: str) -> Session:
+        """`initialize` and `notifications/initialized`."""
+        session = cls(port, path, HEADERS)
+        head = session._post("initialize", INITIALIZE, 1)
+        chosen = {"MCP-Protocol-Version": PROTOCOL}
+        if (identifier := head.get("mcp-session-id")) is not None:
+            chosen["Mcp-Session-Id"] = identifier
+        session = cls(port, path, HEADERS | chosen)
+        session._post("notifications/initialized", {}, None)
+        return session
+
+    def request(self, method: str, params: dict[str, Any]) -> None:
+        self._post(method, params, 2)
+
+    def load(self, text: str, connections: int, seconds: float) -> Load:
+        """Calls of the tool `echo` with this text."""
+        params = {"name": "echo", "arguments": {"text": text}}
+        body = json.dumps({"jsonrpc": "2.0", "id": NUMBER, "method": "tools/call", "params": params})
+        body = body.replace(f'"{NUMBER}"', NUMBER)
+        fields = {
+            "Host": f"127.0.0.1:{self.port}", **self.headers, "Content-Length": str(len(body)),
+        }  # fmt: skip
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return Load(self.port, f"POST {self.path} HTTP/1.1\r\n{head}\r\n{body}", connections, seconds)
+
+    def _post(self, method: str, params: dict[str, Any], identifier: int | None) -> dict[str, str]:
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
+        if identifier is not None:
+            message["id"] = identifier
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", self.path, json.dumps(message), self.headers)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status >= 300 or (identifier is not None and b'"result"' not in body):
+                raise SessionError(f"{method} was answered with {response.status} {body[:200]!r}")
+            return {name.lower(): value for name, value in response.getheaders()}
+        finally:
+            connection.close()

@@ -1,0 +1,99 @@
+"""The measured tables in the READMEs, between `<!-- bench NAME -->` and `<!-- end -->`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .report import RESULTS
+from .servers import ROOT
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns as heading -> figure."""
+
+    what: str
+    package: str
+    columns: Mapping[str, str]
+
+
+def _speed(count: int) -> dict[str, str]:
+    return {f"{count}: {unit}": f"{count}: {unit}" for unit in ("calls/s", "p50 ms", "p99 ms")}
+
+
+PROXY = "mcp-streamablehttp-proxy"
+CLIENT = "mcp-streamablehttp-client"
+TABLES = {
+    "proxy-calls": Table("proxy", PROXY, _speed(1) | _speed(16) | _speed(64)),
+    "proxy-sessions": Table(
+        "proxy",
+        PROXY,
+        {
+            "1 MB calls/s": "1 MB: calls/s",
+            "first answer, ms": "first answer ms",
+            "prewarmed, ms": "first answer prewarmed ms",
+            "MB, no session": "0 sessions MB",
+            "20 sessions": "20 sessions MB",
+            "500 sessions": "500 sessions MB",
+            "a session, kB": "a session kB",
+        },
+    ),
+    "bridge": Table(
+        "bridge",
+        CLIENT,
+        {
+            "start, ms": "start ms",
+            "added p50, ms": "added p50 ms",
+            "pipelined calls/s": "pipelined calls/s",
+            "MB": "MB",
+        },
+    ),
+}
+
+
+def write() -> None:
+    """Put the results of the last runs into the READMEs that have a place for them."""
+    for name, table in TABLES.items():
+        results = RESULTS / f"{table.what}.json"
+        if not results.exists():
+            print(f"{name}: not measured yet")
+            continue
+        readme = ROOT / table.package / "README.md"
+        text = readme.read_text()
+        place = re.search(rf"<!-- bench {name} -->\n(.*?)<!-- end -->", text, re.DOTALL)
+        if place is None:
+            raise SystemExit(f"{readme.relative_to(ROOT)} has no place marked <!-- bench {name} -->")
+        new = markdown(table, json.loads(results.read_text()))
+        readme.write_text(text[: place.start(1)] + new + text[place.end(1) :])
+        print(f"{name}: written to {readme.relative_to(ROOT)}")
+
+
+def markdown(table: Table, report: dict[str, Any]) -> str:
+    rows = [_row(["", "version", *table.columns]), _row(["---", "---", *("---:" for _ in table.columns)])]
+    for row in report["rows"]:
+        cells = [_cell(row, figure) for figure in table.columns.values()]
+        if any(cells):
+            rows.append(_row([row["name"], row["version"], *cells]))
+    machine = report["machine"]
+    about = (
+        f"{report['date']}, {machine['system']}, {machine['processors']} processors, "
+        f"Python {machine['python']}; `./justw bench {report['what']}`"
+    )
+    return "".join(rows) + f"\n{about}\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _cell(row: dict[str, Any], figure: str) -> str:
+    if figure in row["failed"]:
+        return "fails"
+    value = row["figures"].get(figure)
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

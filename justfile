@@ -17,7 +17,7 @@ auth *args: _setup
 
 # Every test that needs no Docker engine
 test *args: _setup
-    {{python}} -m pytest -m "not compose and not soak" {{args}} mcp-oauth-dynamicclient mcp-streamablehttp-client mcp-streamablehttp-proxy mcp-fetch-streamablehttp-server mcp-echo-streamablehttp-server-stateless mcp-echo-streamablehttp-server-stateful tests
+    @{{python}} -m gateway.tests {{args}}
 
 # ruff format and lint, mypy strict
 check: _setup

@@ -77,3 +77,12 @@ def test_observers_are_told_of_each_decision(tmp_path: Path) -> None:
     audit.record("token.issue", outcome="issued")
     audit.close()
     assert seen == [("token.issue", "issued")]
+
+
+def test_closing_twice_closes_nobody_elses_file(tmp_path: Path) -> None:
+    audit = Audit(str(tmp_path / "audit.log"))
+    audit.close()
+    with (tmp_path / "other").open("w") as other:
+        audit.close()
+        other.write("still open")
+        other.flush()

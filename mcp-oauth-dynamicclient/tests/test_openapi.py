@@ -35,14 +35,30 @@ OPERATIONS = [
     ("/.well-known/oauth-authorization-server", "GET"), ("/.well-known/openid-configuration", "GET"),
     ("/.well-known/oauth-protected-resource", "GET"), ("/.well-known/oauth-protected-resource/{path}", "GET"),
 ]  # fmt: skip
-EXAMPLES = 25
+EXAMPLES = 60
+
+
+class WithoutEnd:
+    """Serves one gateway for as long as the test runs: schemathesis ends the lifespan with every request."""
+
+    def __init__(self, gateway: Any) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._gateway(scope, receive, send)
+            return
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
 
 
 @pytest.fixture
-def gateway(make_settings: Callable[..., Any], tmp_path: Any) -> Iterator[Any]:
-    app = create_app(make_settings(registrations_per_hour=10**6, audit_log=str(tmp_path / "audit.log")))
-    yield app
-    asyncio.run(app.aclose())
+def gateway(make_settings: Callable[..., Any], tmp_path: Any) -> Iterator[WithoutEnd]:
+    settings = make_settings(registrations_per_hour=10**6, audit_log=str(tmp_path / "audit.log"))
+    gateway = create_app(settings)
+    yield WithoutEnd(gateway)
+    asyncio.run(gateway.aclose())
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
@@ -53,9 +69,22 @@ def test_nothing_that_is_described_ends_in_a_server_error_or_another_answer(
     described: Any = schemathesis.openapi.from_asgi("/openapi.json", gateway)
     all_of_them = [each.ok() for each in described.get_all_operations()]
     assert {(each.path, each.method.upper()) for each in all_of_them} == set(OPERATIONS)
-    metadata = {"redirect_uris": ["https://client.example/cb"], "token_endpoint_auth_method": "none"}
+    metadata = {
+        "redirect_uris": ["https://client.example/cb"],
+        "token_endpoint_auth_method": "none",
+        "grant_types": [
+            "authorization_code",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+    }
     registration = described["/register"]["POST"].Case(body=metadata, media_type="application/json").call()
     known = registration.json()["client_id"]
+    found = described["/register/{client_id}"]["GET"].Case(
+        path_parameters={"client_id": known},
+        headers={"Authorization": f"Bearer {registration.json()['registration_access_token']}"},
+    )
+    assert found.call().status_code == 200
 
     @given(case=described[path][method].as_strategy(), as_known=st.booleans())
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)

@@ -75,7 +75,10 @@ class _File:
             log.exception("the audit log cannot be written")
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        """Once is enough; the number of a closed descriptor is soon somebody else's."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor != -1:
+            os.close(descriptor)
 
     def _follow(self) -> None:
         self._checked_at = time.monotonic()

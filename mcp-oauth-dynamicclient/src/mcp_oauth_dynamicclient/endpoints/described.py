@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, HttpUrl
 
+from ..clients import metadata
+
 Options = dict[str, Any]
 """Keyword arguments of a FastAPI route."""
 
@@ -102,8 +104,15 @@ CLIENT = {
     "client_assertion": TEXT,
 }
 """Client authentication in the body; a secret may come by HTTP Basic instead."""
+GRANT_TYPES = [
+    metadata.AUTHORIZATION_CODE,
+    metadata.REFRESH_TOKEN,
+    metadata.DEVICE_CODE,
+    metadata.CLIENT_CREDENTIALS,
+    metadata.JWT_BEARER,
+]
 TOKEN = {
-    "grant_type": TEXT,
+    "grant_type": {"type": "string", "enum": GRANT_TYPES},
     "code": TEXT,
     "redirect_uri": TEXT,
     "code_verifier": TEXT,

@@ -36,6 +36,7 @@ OPERATIONS = [
     ("/.well-known/oauth-protected-resource", "GET"), ("/.well-known/oauth-protected-resource/{path}", "GET"),
 ]  # fmt: skip
 EXAMPLES = 60
+FORM = "application/x-www-form-urlencoded"
 
 
 class WithoutEnd:
@@ -86,13 +87,19 @@ def test_nothing_that_is_described_ends_in_a_server_error_or_another_answer(
     )
     assert found.call().status_code == 200
 
-    @given(case=described[path][method].as_strategy(), as_known=st.booleans())
+    form = described.raw_schema["paths"]["/token"]["post"]["requestBody"]["content"][FORM]["schema"]
+    grant_types = form["properties"]["grant_type"]["enum"]
+    asks_for = st.sampled_from(grant_types)
+
+    @given(case=described[path][method].as_strategy(), as_known=st.booleans(), grant_type=asks_for)
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    def holds(case: Any, as_known: bool) -> None:
+    def holds(case: Any, as_known: bool, grant_type: str) -> None:
         if as_known and isinstance(case.body, dict) and path not in ("/register", "/register/{client_id}"):
             secrets = ("client_secret", "client_assertion", "client_assertion_type")
             case.body = {name: value for name, value in case.body.items() if name not in secrets}
             case.body["client_id"] = known
+            if path == "/token":
+                case.body["grant_type"] = grant_type
         case.call_and_validate(checks=CHECKS)
 
     holds()

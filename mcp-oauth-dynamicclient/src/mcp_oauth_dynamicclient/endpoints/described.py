@@ -129,7 +129,12 @@ PATH = {"name": "path", "in": "path", "required": True, "schema": TEXT}
 
 def form(fields: dict[str, Any], *required: str) -> Options:
     """A form of `fields` with client authentication."""
-    schema = {"type": "object", "properties": fields | CLIENT, "required": list(required)}
+    schema = {
+        "type": "object",
+        "properties": fields | CLIENT,
+        "required": list(required),
+        "additionalProperties": TEXT,
+    }
     return {"openapi_extra": _body("application/x-www-form-urlencoded", schema)}
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,6 +181,25 @@ def test_settings_come_from_the_environment_too(scripted: Any) -> None:
         assert http.post("/mcp", json=INITIALIZE, headers=BOTH).status_code == 421
         headers = {**BOTH, "host": "mcp.example.com"}
         assert http.post("/mcp", json=INITIALIZE, headers=headers).status_code == 200
+
+
+def _listens(url: str, address: str) -> bool:
+    port = int(url.rpartition(":")[2])
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_only_the_address_that_was_named_is_listened_on_px10(scripted: Any) -> None:
+    with started("--", *scripted) as (_, url):
+        assert _listens(url, "127.0.0.1")
+        assert not _listens(url, "127.0.0.2")
+    with started("--", *scripted, MCP_BIND_HOST="127.0.0.2") as (_, url):
+        assert _listens(url, "127.0.0.2")
+        assert not _listens(url, "127.0.0.1")
 
 
 @pytest.mark.parametrize(

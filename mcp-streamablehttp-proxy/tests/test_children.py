@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -162,6 +163,14 @@ async def test_health_recovers_with_the_server(start: Any, tmp_path: Path, scrip
     assert (await proxy.http.get("/health")).status_code == 200
 
 
+async def test_a_shared_child_that_nobody_uses_is_ended(start: Any, eventually: Any) -> None:
+    proxy = await start(isolation="shared", idle_timeout=0.3)
+    client = await proxy.opened()
+    pid = int(await client.call("pid"))
+    await client.delete()
+    await eventually(lambda: not running(pid) and proxy.alive() == 0)
+
+
 async def test_failing_starts_back_off(start: Any) -> None:
     proxy = await start(command=(sys.executable, "-c", "raise SystemExit(1)"), wait=0)
     client = proxy.client()
@@ -267,6 +276,12 @@ async def test_memory_is_limited(start: Any) -> None:
     client = await proxy.opened()
     assert await client.call("allocate", size=2_000_000_000) == "MemoryError"
     assert await client.call("allocate", size=1000) == "1000"
+
+
+async def test_processor_time_is_limited(start: Any, read: Any) -> None:
+    client = await (await start(cpu=1)).opened()
+    ended = read(await client.post(client.tool("spin")))[-1]["error"]["message"]
+    assert re.search("was ended by SIG(XCPU|KILL)", ended)
 
 
 async def test_stderr_goes_to_the_log_with_the_session(proxy: Any, caplog: Any, eventually: Any) -> None:

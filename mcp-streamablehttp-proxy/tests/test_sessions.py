@@ -192,6 +192,24 @@ async def test_a_call_that_takes_too_long_is_answered_and_cancelled(start: Any, 
     assert [m.get("method") for m in seen].count("notifications/cancelled") == 2
 
 
+async def test_a_session_deleted_in_mid_call_answers_the_call(proxy: Any, eventually: Any) -> None:
+    client = await proxy.opened()
+    waiting = asyncio.create_task(client.post(client.tool("hang")))
+    assert await client.call("echo", text="the call before is under way") != ""
+    assert (await client.delete()).status_code == 200
+    assert (await waiting).json()["error"]["message"].startswith("server default ")
+    await eventually(lambda: proxy.alive() == 0)
+
+
+async def test_a_session_deleted_in_mid_call_ends_the_stream_of_its_answer(proxy: Any) -> None:
+    client = await proxy.opened()
+    async with client.stream(client.tool("hang")) as waiting:
+        assert waiting.response.headers["content-type"] == "text/event-stream"
+        assert (await client.delete()).status_code == 200
+        with pytest.raises(EOFError):
+            await waiting.message()
+
+
 async def test_an_idle_session_is_closed_with_its_child(start: Any, eventually: Any) -> None:
     proxy = await start(idle_timeout=0.2)
     client = await proxy.opened()

@@ -21,6 +21,9 @@ _KEEP_ALIVE: Final = 120
 _GRACE: Final = 30
 """Seconds that calls in flight are given at shutdown."""
 
+_BACKLOG: Final = 2048
+"""Connections that may wait to be accepted."""
+
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: ProxyApp, on_hangup: Callable[[], None] | None) -> None:
@@ -41,12 +44,13 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises SettingsError when the address cannot be had."""
+    """A socket that takes connections from now on. Raises SettingsError when the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen(_BACKLOG)
     except OSError as problem:
         sock.close()
         raise SettingsError(

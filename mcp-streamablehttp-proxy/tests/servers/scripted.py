@@ -48,6 +48,9 @@ def tool(id_: Any, name: str, arguments: dict[str, Any], params: dict[str, Any])
         os._exit(int(arguments.get("status", 3)))
     elif name == "hang":
         pass
+    elif name == "spin":
+        while True:
+            pass
     elif name == "slow":
         time.sleep(float(arguments["seconds"]))
         answer(id_, "late")

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from mcp_oauth_dynamicclient.login.github import GitHubApi
+from mcp_oauth_dynamicclient.login.github_api import GitHubApi
 
 
 async def come_back(place: Any, visitor: Any, **changes: str | None) -> Any:

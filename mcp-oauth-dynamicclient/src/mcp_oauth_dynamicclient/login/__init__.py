@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import LoginProvider
-from .github import GitHub, GitHubApi
+from .github import GitHub
+from .github_api import GitHubApi
 from .membership import Memberships
 from .oidc import OpenIDProvider
 

@@ -13,7 +13,7 @@ from ..records import Identity, Record
 from ..sealing import Seal
 from ..settings import Settings
 from ..store import Entry, Kind, Store
-from .github import GitHubApi
+from .github_api import GitHubApi
 
 RECHECK_AFTER = 180.0
 """Seconds after which membership is asked again."""

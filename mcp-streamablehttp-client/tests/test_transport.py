@@ -439,3 +439,42 @@ async def test_cancelling_a_handshake_era_request_is_a_notification(serve: Any, 
     host.request(1, "tools/call", {"name": "t"})
     host.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
     await asyncio.wait_for(cancelled.wait(), 10)
+
+
+async def test_many_calls_at_once_share_few_connections(serve: Any, bridge: Any) -> None:
+    callers = set()
+
+    async def handler(request: Request, message: Any) -> Response:
+        if (usual := await legacy(request, message)) is not None:
+            return usual
+        assert request.client is not None
+        callers.add(request.client.port)
+        return result(message, {})
+
+    host = await bridge(serve(Script(handler)))
+    await host.handshake()
+    for number in range(400):
+        host.request(f"c{number}", "tools/list")
+    assert {(await host.message())["id"] for _ in range(400)} == {f"c{number}" for number in range(400)}
+    assert len(callers) < 200
+
+
+async def test_calls_that_wait_for_each_other_all_get_through(serve: Any, bridge: Any) -> None:
+    arrived: list[Any] = []
+    complete = asyncio.Event()
+
+    async def handler(request: Request, message: Any) -> Response:
+        if (usual := await legacy(request, message)) is not None:
+            return usual
+        arrived.append(message["id"])
+        if len(arrived) == 100:
+            complete.set()
+        await complete.wait()
+        return result(message, {})
+
+    host = await bridge(serve(Script(handler)))
+    await host.handshake()
+    for number in range(100):
+        host.request(f"c{number}", "tools/list")
+    answers = [await host.message() for _ in range(100)]
+    assert all("result" in answer for answer in answers)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import ssl
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from functools import cache
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ from .settings import MAX_MESSAGE_BYTES
 IDLE_SECONDS = 30.0
 """How long an unused connection is kept; servers close theirs after a while too."""
 CONNECT_SECONDS = 20.0
+ENOUGH_CONNECTIONS = 32
+"""With so many open, a request waits for one that another gives back;"""
+STALLED_SECONDS = 0.1
+"""when none was for so long, as many again may be opened: a call may take minutes."""
 
 Headers = list[tuple[str, str]]
 
@@ -64,6 +69,7 @@ class _Connection:
         self.proxy = proxy
         self.protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=256 * 1024)
         self.reused = False
+        self.closed = False
         self.idle_since = 0.0
 
     def usable(self) -> bool:
@@ -100,6 +106,7 @@ class _Connection:
         return event
 
     def close(self) -> None:
+        self.closed = True
         with contextlib.suppress(Exception):
             self.writer.close()
 
@@ -172,7 +179,7 @@ class Response:
         """Drop the connection unless the body was read to its end. Towards a 2026-07-28 server
         this is how a request is cancelled."""
         if self._connection is not None:
-            self._connection.close()
+            self._client.drop(self._connection)
             self._connection = None
 
 
@@ -182,20 +189,25 @@ class HttpClient:
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._idle: list[_Connection] = []
+        self._open = 0
+        """Connections at work, idle or being made."""
+        self._enough = ENOUGH_CONNECTIONS
+        self._waiting: deque[asyncio.Future[_Connection | None]] = deque()
+        self._moved = 0.0
 
     async def request(self, method: str, target: Target, headers: Headers, body: bytes = b"") -> Response:
         """Raises Unreachable. A kept-alive connection that the server closed unseen is replaced."""
         while True:
-            connection = self._take() or await self._connect(target)
+            connection = self._take() or await self._freed() or await self._connected(target)
             try:
                 await connection.send(method, target, headers, body)
                 head = await connection.head(self._timeout)
                 return Response(head, connection, self, self._timeout)
             except TimeoutError:
-                connection.close()
+                self.drop(connection)
                 raise Unreachable(f"{target.authority} did not answer within {self._timeout:g} s.") from None
             except (OSError, h11.RemoteProtocolError) as error:
-                connection.close()
+                self.drop(connection)
                 gone = isinstance(error, OSError) or connection.reader.at_eof()
                 if connection.reused and gone:
                     continue
@@ -205,30 +217,85 @@ class HttpClient:
                     else f"{target.authority} did not answer in HTTP/1.1."
                 ) from None
             except BaseException:
-                connection.close()
+                self.drop(connection)
                 raise
 
     def release(self, connection: _Connection) -> None:
+        """Take back a connection whose answer was read to its end."""
         protocol = connection.protocol
-        if protocol.our_state is h11.DONE and protocol.their_state is h11.DONE:
-            protocol.start_next_cycle()
-            connection.reused = True
-            connection.idle_since = time.monotonic()
-            self._idle.append(connection)
-        else:
+        if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
+            self.drop(connection)
+            return
+        protocol.start_next_cycle()
+        connection.reused = True
+        self._offer(connection)
+
+    def drop(self, connection: _Connection) -> None:
+        """Close a connection; whoever waits for one may open another."""
+        if not connection.closed:
             connection.close()
+            self._open -= 1
+            self._moved = time.monotonic()
+            self._hand_over(None)
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self.drop(self._idle.pop())
 
     def _take(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable():
                 return connection
-            connection.close()
+            self.drop(connection)
         return None
+
+    async def _freed(self) -> _Connection | None:
+        """One that another request gave back; None when a new one is to be opened."""
+        if self._open < self._enough:
+            return None
+        waiting: asyncio.Future[_Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        try:
+            while not waiting.done():
+                await asyncio.wait((waiting,), timeout=STALLED_SECONDS)
+                if not waiting.done() and self._may_open():
+                    return None
+            return waiting.result()
+        except asyncio.CancelledError:
+            if waiting.done() and (connection := waiting.result()) is not None:
+                self._offer(connection)
+            raise
+        finally:
+            if not waiting.done():
+                self._waiting.remove(waiting)
+
+    def _may_open(self) -> bool:
+        now = time.monotonic()
+        if now - self._moved > STALLED_SECONDS:
+            self._enough = self._open + ENOUGH_CONNECTIONS
+            self._moved = now
+        return self._open < self._enough
+
+    def _offer(self, connection: _Connection) -> None:
+        connection.idle_since = self._moved = time.monotonic()
+        if not self._hand_over(connection):
+            self._enough = ENOUGH_CONNECTIONS
+            self._idle.append(connection)
+
+    def _hand_over(self, connection: _Connection | None) -> bool:
+        if self._waiting:
+            self._waiting.popleft().set_result(connection)
+            return True
+        return False
+
+    async def _connected(self, target: Target) -> _Connection:
+        self._open += 1
+        try:
+            return await self._connect(target)
+        except BaseException:
+            self._open -= 1
+            raise
 
     async def _connect(self, target: Target) -> _Connection:
         proxy = proxy_for(target.tls, target.host, target.port)

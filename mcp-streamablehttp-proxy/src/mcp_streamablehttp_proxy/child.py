@@ -15,11 +15,12 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Raw
 
 from . import jsonrpc
+from .call import Call, CallCancelled, ChildError, Dialect, Owner
 from .framing import Oversize
 from .jsonrpc import Kind, Message
 from .process import MAX_UNREAD_INPUT, Process, SpawnError
@@ -37,92 +38,6 @@ _ID_IN_HEAD: Final = re.compile(
     rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d+)\s*,\s*"(?:jsonrpc|result|error)"'
 )
 _ID_IN_TAIL: Final = re.compile(rb'[\]}"]\s*,\s*"id"\s*:\s*(\d+)\s*\}\s*$')
-
-
-class ChildError(Exception):
-    """The server behind the proxy failed; HTTP 502. The text is a sentence that names it."""
-
-
-class CallCancelled(Exception):
-    """The call was cancelled by its own side; there is no response."""
-
-
-class Owner(Protocol):
-    """Whoever uses a child: a handshake session, or a request of the stateless era."""
-
-    @property
-    def label(self) -> str:
-        """What the log calls it."""
-
-    def deliver(self, message: Message, call: Call | None) -> None:
-        """A request or notification from the server; `call` is the call it belongs to, if known.
-
-        A request must be answered with `Child.answer`, by this owner. Must not block or raise.
-        """
-
-    def wants(self, message: Message) -> bool:
-        """Whether this owner is to get a notification that belongs to no call."""
-
-    def lost(self, reason: str) -> None:
-        """The child has ended; its pending calls are answered already."""
-
-
-class Call:
-    """One request on its way. `future` yields the response, whose id is the child's.
-
-    After `interrupt` the old future yields None, and a new one stands in its place.
-    """
-
-    __slots__ = ("aside", "client_id", "context", "future", "id", "method", "owner", "started", "token")
-
-    def __init__(
-        self,
-        id_: int,
-        message: Message,
-        owner: Owner,
-        token: bytes | None,
-        future: asyncio.Future[Message | None],
-    ) -> None:
-        self.id = id_
-        self.client_id = message.id or b"null"
-        self.method = message.method
-        self.owner = owner
-        self.token = token
-        self.future = future
-        self.started = time.monotonic()
-        self.aside = False
-        """Whether what the server asks or logs can never be about this call."""
-        self.context: Any = None
-        """For the owner; nothing here reads it."""
-
-    def interrupt(self) -> None:
-        """Let whoever awaits the response do something else first."""
-        if not self.future.done():
-            waiting, self.future = self.future, self.future.get_loop().create_future()
-            waiting.set_result(None)
-
-    async def response(self) -> Message:
-        """The response, whatever interrupts the wait. Raises ChildError, CallCancelled."""
-        while True:
-            response = await self.future
-            if response is not None:
-                return response
-
-
-class Dialect(Owner, Protocol):
-    """Stands between the other owners and the child, where these do not speak the same version."""
-
-    def call(self, message: Message, owner: Owner) -> Call: ...
-
-    def notify(self, message: Message, owner: Owner) -> None: ...
-
-    def answer(self, message: Message, owner: Owner) -> bool: ...
-
-    def cancel(self, call: Call, reason: str) -> None: ...
-
-    def expire(self, call: Call, reason: str) -> None: ...
-
-    def detach(self, owner: Owner) -> None: ...
 
 
 class Child:

@@ -8,7 +8,7 @@ import logging
 from typing import Final
 
 from . import jsonrpc
-from .child import ChildError
+from .call import ChildError
 from .http import Disconnected, Receive, Refused, Request, Scope, Send, read_body, read_headers
 from .jsonrpc import Message, MessageError
 from .legacy import LegacyEra

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from . import jsonrpc
-from .child import Call, CallCancelled, Child, ChildError
+from .call import Call, CallCancelled, ChildError
+from .child import Child
 from .http import Request
 from .jsonrpc import Message
 from .session import Session

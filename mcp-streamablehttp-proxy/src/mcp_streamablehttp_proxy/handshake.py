@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from . import __version__, jsonrpc
-from .child import Call, Child, ChildError
+from .call import Call, ChildError
+from .child import Child
 from .jsonrpc import Kind, Members, Message
 from .settings import HANDSHAKE_VERSIONS, LATEST_HANDSHAKE_VERSION
 

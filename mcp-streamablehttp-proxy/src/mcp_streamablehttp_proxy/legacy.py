@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from . import jsonrpc, trace
-from .child import Call, CallCancelled, Child, ChildError
+from .call import Call, CallCancelled, ChildError
+from .child import Child
 from .exchange import Exchange
 from .http import Refused, Request, accepts, event
 from .jsonrpc import INVALID_REQUEST, Kind, Message

@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from .child import Child, ChildError
+from .call import ChildError
+from .child import Child
 from .metrics import ServerMetrics
 from .settings import Era, Server
 

@@ -9,7 +9,8 @@ import time
 from typing import Final
 
 from . import jsonrpc
-from .child import Call, CallCancelled, Child, ChildError
+from .call import Call, CallCancelled, ChildError
+from .child import Child
 from .handshake import introduction_for, missing_capability
 from .jsonrpc import Kind, Members, Message
 from .modern.dialect import interpreted

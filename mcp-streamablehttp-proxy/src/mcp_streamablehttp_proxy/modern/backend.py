@@ -7,7 +7,8 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from .. import jsonrpc
-from ..child import Call, CallCancelled, Child, ChildError
+from ..call import Call, CallCancelled, ChildError
+from ..child import Child
 from ..jsonrpc import Message
 from .catalogue import Catalogue
 from .discover import capabilities, discover_from_initialize, server_info

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .. import jsonrpc
-from ..child import Call, CallCancelled, Child, ChildError
+from ..call import Call, CallCancelled, ChildError
+from ..child import Child
 from ..jsonrpc import Message
 from ..settings import MODERN_VERSION
 from .discover import offers

@@ -14,7 +14,8 @@ from typing import Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import Call, CallCancelled, Child, ChildError, Owner
+from ..call import Call, CallCancelled, ChildError, Owner
+from ..child import Child
 from ..handshake import ALL_CAPABILITIES, CLIENT_INFO, Introducer, open_handshake
 from ..jsonrpc import Kind, Members, Message
 from ..settings import LATEST_HANDSHAKE_VERSION, MODERN_VERSION

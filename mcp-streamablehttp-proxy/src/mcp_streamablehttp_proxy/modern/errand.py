@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import Call, CallCancelled, ChildError
+from ..call import Call, CallCancelled, ChildError
 from ..jsonrpc import Members, Message
 from ..streams import MAX_UNSENT
 from .answer import Answer

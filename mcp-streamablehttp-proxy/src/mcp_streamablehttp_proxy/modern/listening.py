@@ -7,7 +7,8 @@ from collections import deque
 from typing import Any, Final
 
 from .. import jsonrpc
-from ..child import Call, CallCancelled, Child, ChildError
+from ..call import Call, CallCancelled, ChildError
+from ..child import Child
 from ..http import Refused
 from ..jsonrpc import Message
 from ..streams import MAX_UNSENT

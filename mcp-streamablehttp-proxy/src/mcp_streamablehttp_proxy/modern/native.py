@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import ChildError
+from ..call import ChildError
 from ..jsonrpc import Message
 from .answer import STATUS, Answer
 from .discover import only_served_versions

@@ -7,7 +7,8 @@ from typing import Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import Call, Child
+from ..call import Call
+from ..child import Child
 from ..jsonrpc import Kind, Message
 from .envelope import SUBSCRIPTION_ID, tag
 from .errand import Errand

@@ -9,7 +9,8 @@ from typing import Any, Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import Call, CallCancelled, Child, ChildError
+from ..call import Call, CallCancelled, ChildError
+from ..child import Child
 from ..handshake import CLIENT_INFO, Introducer, open_handshake
 from ..settings import MODERN_VERSION
 from . import envelope

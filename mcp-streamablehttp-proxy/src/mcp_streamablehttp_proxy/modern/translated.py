@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from .. import jsonrpc
-from ..child import ChildError
+from ..call import ChildError
 from ..http import Refused
 from ..jsonrpc import Message
 from .answer import STATUS, Answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -198,7 +199,53 @@ async def test_a_path_written_differently_opens_no_other_server(
         assert response.status_code in (400, 401, 404), path
 
 
-async def test_events_are_passed_on_as_they_come(gateway: Gateway, http: httpx.AsyncClient) -> None:
-    """A browser or client that opens a server without a token is answered at once, never left hanging."""
-    response = await http.get(gateway.server("time"), headers={"Accept": "text/event-stream"})
-    assert response.status_code == 401
+@pytest.mark.browser
+async def test_events_are_passed_on_as_they_come(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient
+) -> None:
+    """What a server writes to a stream that stays open arrives, be it a keep-alive: nothing waits for the end."""
+    access = await obtain(gateway.server("time"))
+    opened = await http.post(access.resource, json=INITIALIZE, headers={**HEADERS, **access.bearer})
+    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+    headers = {"Accept": "text/event-stream", **session, **access.bearer}
+    async with http.stream("GET", access.resource, headers=headers, timeout=60) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        first = await asyncio.wait_for(anext(response.aiter_lines()), 60)
+        assert first.startswith((":", "id:", "retry:", "data:"))
+    assert (await http.delete(access.resource, headers=headers)).status_code == 200
+
+
+@pytest.mark.browser
+async def test_what_a_client_says_was_forwarded_is_not_believed(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient
+) -> None:
+    """The token check is asked about the server that answers, whatever headers or request line claim."""
+    access = await obtain(gateway.server("time"))
+    own, other = urlsplit(gateway.server("time")), urlsplit(gateway.server("echo-stateless"))
+    for spoofed in (
+        {"X-Forwarded-Host": own.netloc, "X-Forwarded-Uri": own.path},
+        {"X-Forwarded-Host": own.netloc, "X-Forwarded-Uri": own.path, "X-Forwarded-Method": "OPTIONS"},
+        {"X-Forwarded-Uri": "/health", "X-Forwarded-Method": "OPTIONS"},
+        {"Forwarded": f"host={own.netloc};proto=http", "X-Original-Url": own.path, "X-Rewrite-Url": own.path},
+    ):
+        response = await http.post(
+            gateway.server("echo-stateless"), json=INITIALIZE, headers={**HEADERS, **access.bearer, **spoofed}
+        )
+        assert response.status_code == 401, spoofed
+
+    body = json.dumps(INITIALIZE)
+    lines = [
+        f"POST {other.scheme}://{other.netloc}{other.path} HTTP/1.1",
+        f"Host: {own.netloc}",
+        *(f"{name}: {value}" for name, value in {**HEADERS, **access.bearer}.items()),
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        "",
+        body,
+    ]
+    reader, writer = await asyncio.open_connection("127.0.0.1", other.port or 80)
+    writer.write("\r\n".join(lines).encode())
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert answer.split()[1] in (b"400", b"401", b"404")

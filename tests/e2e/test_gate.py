@@ -203,7 +203,7 @@ async def test_a_path_written_differently_opens_no_other_server(
 async def test_events_are_passed_on_as_they_come(
     gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient
 ) -> None:
-    """What a server writes to a stream that stays open arrives, be it a keep-alive: nothing waits for the end."""
+    """What a server writes to a stream that stays open arrives, if only a keep-alive."""
     access = await obtain(gateway.server("time"))
     opened = await http.post(access.resource, json=INITIALIZE, headers={**HEADERS, **access.bearer})
     session = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}

@@ -60,8 +60,9 @@ def test(name: str) -> None:
         environment = Path(place, "venv")
         venv.create(environment, with_pip=True)
         python = environment / "bin" / "python"
-        requirements = [f"{wheel}[test]" for wheel in wheels.glob("*.whl")]
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        wheel = next(wheels.glob(f"{name.replace('-', '_')}-*.whl"))
+        run(*pip, "--find-links", wheels, f"{wheel}[test]")
         run(python, "-m", "pytest", "-q", "-c", ROOT / "pyproject.toml", ROOT / name / "tests")
 
 

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Access
 
 Obtain = Callable[[str], Awaitable[Access]]
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-INITIALIZE = {
+INITIALIZE: dict[str, Any] = {
     "jsonrpc": "2.0",
     "id": 1,
     "method": "initialize",
@@ -115,6 +115,29 @@ async def test_a_token_opens_one_server_until_it_is_revoked(
         )
         assert response.status_code == 401
         assert 'error="invalid_token"' in response.headers["www-authenticate"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["time", "echo-stateless", "echo-stateful", "fetch"])
+async def test_every_handshake_version_is_spoken(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient, name: str
+) -> None:
+    access = await obtain(gateway.server(name))
+    for version in ("2025-11-25", "2025-06-18"):
+        params = {**INITIALIZE["params"], "protocolVersion": version}
+        opened = await http.post(
+            access.resource, json={**INITIALIZE, "params": params}, headers={**HEADERS, **access.bearer}
+        )
+        assert opened.status_code == 200, opened.text
+        assert result_of(opened)["result"]["protocolVersion"] == version
+        headers = {**HEADERS, **access.bearer, "MCP-Protocol-Version": version}
+        if "mcp-session-id" in opened.headers:
+            headers["Mcp-Session-Id"] = opened.headers["mcp-session-id"]
+        started = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        assert (await http.post(access.resource, json=started, headers=headers)).status_code == 202
+        listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+        listed = result_of(await http.post(access.resource, json=listing, headers=headers))
+        assert listed["result"]["tools"]
 
 
 @pytest.mark.browser

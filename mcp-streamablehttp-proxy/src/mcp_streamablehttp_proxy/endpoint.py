@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 _HANDSHAKE: Final = frozenset(version.encode() for version in HANDSHAKE_VERSIONS)
 _VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
-_VERSION_BYTES: Final = _VERSION_KEY.encode()
+_VERSION_END: Final = b'/protocolVersion"'
+"""What a body with that key contains: searched for in every body, so as short as can be."""
 
 
 class Endpoint:
@@ -126,7 +127,7 @@ def _not_allowed(modern: bool) -> Refused:
 
 def _says_modern(body: bytes) -> bool:
     """Whether a body without the header of the stateless era carries its envelope all the same."""
-    if _VERSION_BYTES not in body:
+    if _VERSION_END not in body:
         return False
     try:
         return _VERSION_KEY in jsonrpc.parse(body).meta

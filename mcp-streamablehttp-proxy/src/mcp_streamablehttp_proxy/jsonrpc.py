@@ -233,10 +233,12 @@ def encode(value: object) -> bytes:
 def dump(members: Mapping[str, Raw | bytes]) -> bytes:
     """An object from raw members, in order."""
     keys = _KEYS
-    parts = []
+    parts: list[bytes | Raw] = []
     for key, value in members.items():
-        parts.append((keys.get(key) or _key(key)) + bytes(value))
-    return b"{" + b",".join(parts) + b"}"
+        parts += (b",", keys.get(key) or _key(key), value)
+    parts[:1] = (b"{",)
+    parts.append(b"}")
+    return b"".join(parts)
 
 
 def _key(name: str) -> bytes:

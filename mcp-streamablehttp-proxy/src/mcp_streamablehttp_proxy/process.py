@@ -47,6 +47,7 @@ class Process(asyncio.SubprocessProtocol):
         self._on_exit = on_exit
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
+        self._unwritten: list[bytes] = []
         self._stdout = LineSplitter(server.max_line)
         self._stderr = LineSplitter(_STDERR_LINE)
         self._ended = asyncio.Event()
@@ -88,12 +89,21 @@ class Process(asyncio.SubprocessProtocol):
         if self._stdin is not None and not self._ended.is_set():
             if self._server.log_bodies:
                 self._log("to server", line)
-            self._stdin.write(line + b"\n")
+            if not self._unwritten:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._unwritten += (line, b"\n")
+
+    def _flush(self) -> None:
+        """Write what came in one turn of the loop at once: that wakes the server once, too."""
+        if self._unwritten and self._stdin is not None and not self._ended.is_set():
+            self._stdin.write(b"".join(self._unwritten))
+        self._unwritten.clear()
 
     async def stop(self) -> None:
         """End the whole group: stdin closed, then SIGTERM, then SIGKILL, within `stop_timeout`."""
         if self._transport is None or self._stdin is None:
             return
+        self._flush()
         self._stdin.close()
         patience = self._server.stop_timeout
         for seconds, number in ((patience * 0.2, signal.SIGTERM), (patience * 0.8, signal.SIGKILL)):

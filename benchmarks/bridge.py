@@ -20,12 +20,12 @@ from .memory import resident_mb
 from .relays import MCP_PROXY_VERSION, SUPERGATEWAY_VERSION
 from .report import Report, Row
 from .servers import BIN, ROOT, free_port, running, virtualenv
-from .sessions import Session
+from .sessions import Session, text
 
 OURS, REMOTE, DIRECT = "this", "mcp-remote", "without a bridge"
 REMOTE_VERSION = "0.15.1"
 CALLS, PIPELINED = 200, 1000
-TEXT = "x" * 1000
+TEXT = text(1000)
 
 
 def measure() -> Report:

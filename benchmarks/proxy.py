@@ -13,13 +13,13 @@ from .memory import resident_mb
 from .relays import CONTEXTFORGE, ECHO, FLOOR, IDLE, OURS, TIME, Relay, relays
 from .report import Report, Row
 from .rounds import compare
-from .sessions import Session, SessionError
+from .sessions import Session, SessionError, text
 
-ROUNDS = 3
-SECONDS = 1.0
+ROUNDS = 5
+SECONDS = 0.8
 CONNECTIONS = (1, 16, 64)
 SMALL, LARGE = 1_000, 1_000_000
-LIGHT_SESSION_MB = 2.0
+LIGHT_SESSION_MB = 1.0
 """500 sessions are opened only where 20 cost less than this each."""
 PREWARMED = "first answer prewarmed ms"
 Found = dict[str, dict[str, float]]
@@ -56,7 +56,7 @@ def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed) -> No
             _note(f"{relay.name} {relay.version}: starting")
             port, _ = stack.enter_context(relay.serving(ECHO))
             sessions[relay.name] = Session.open(port, relay.path)
-        small, large = "x" * SMALL, "x" * LARGE
+        small, large = text(SMALL), text(LARGE)
         for count in CONNECTIONS:
             _note(f"{count} connections")
             loads = {name: one.load(small, count, SECONDS) for name, one in sessions.items()}

@@ -18,6 +18,12 @@ INITIALIZE = {
 }
 
 
+def text(size: int) -> str:
+    """`size` bytes of plain English."""
+    sentence = "The quick brown fox jumps over the lazy dog and finds what it was looking for. "
+    return (sentence * (size // len(sentence) + 1))[:size]
+
+
 class SessionError(Exception):
     """The server did not do what every MCP server does."""
 
@@ -43,9 +49,9 @@ class Session:
     def request(self, method: str, params: dict[str, Any]) -> None:
         self._post(method, params, 2)
 
-    def load(self, text: str, connections: int, seconds: float) -> Load:
-        """Calls of the tool `echo` with this text."""
-        params = {"name": "echo", "arguments": {"text": text}}
+    def load(self, said: str, connections: int, seconds: float) -> Load:
+        """Calls of the tool `echo` that say this."""
+        params = {"name": "echo", "arguments": {"text": said}}
         body = json.dumps({"jsonrpc": "2.0", "id": NUMBER, "method": "tools/call", "params": params})
         body = body.replace(f'"{NUMBER}"', NUMBER)
         fields = {

@@ -45,7 +45,7 @@ def proxy_of_handshake_server(place: Path) -> Iterator[Outcome]:
 
 def bridge(place: Path) -> Iterator[Outcome]:
     for revision in REVISIONS:
-        arguments = ["--command", DRIVER, "--requirements", revision]
+        arguments = ["--command", DRIVER, "--requirements", revision, "--timeout", "180000"]
         yield run_suite("bridge", revision, "client", arguments)
 
 

@@ -95,20 +95,18 @@ def _import_debian(engine: Engine, name: str) -> None:
         (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         (root / "data").mkdir()
         subprocess.run(["chroot", place, "chown", "redis:redis", "/data"], check=True)
-        archive = subprocess.Popen(
-            ["tar", "-C", place, *(f"--exclude=./{part}/*" for part in LEFT_OUT), "-c", "."],
-            stdout=subprocess.PIPE,
-        )
         changes = [f"--change=ENV {variable}={CA_BUNDLE}" for variable in BUNDLE_VARIABLES]
-        subprocess.run(
-            ["docker", "import", *changes, "-", name],
-            stdin=archive.stdout,
-            env=engine.environment,
-            capture_output=True,
-            timeout=300,
-            check=True,
-        )
-        assert archive.wait() == 0
+        excluded = (f"--exclude=./{part}/*" for part in LEFT_OUT)
+        with subprocess.Popen(["tar", "-C", place, *excluded, "-c", "."], stdout=subprocess.PIPE) as archive:
+            subprocess.run(
+                ["docker", "import", *changes, "-", name],
+                stdin=archive.stdout,
+                env=engine.environment,
+                capture_output=True,
+                timeout=300,
+                check=True,
+            )
+        assert archive.returncode == 0
 
 
 def _import_traefik(engine: Engine, name: str, binary: Path) -> None:

@@ -59,6 +59,7 @@ async def test_the_last_listener_that_goes_unsubscribes(translated: Any) -> None
         async with translated.listen(resourceSubscriptions=[TEXT]) as other:
             await other.next()
         assert await translated.text("test_trigger_resource_update") == "updated 1"
+    # Each round tells the listener that has gone one thing more: it is missed all the same.
     while await translated.text("test_trigger_resource_update") != "updated 0":
         await asyncio.sleep(0)
 

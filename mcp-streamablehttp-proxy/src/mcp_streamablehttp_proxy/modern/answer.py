@@ -21,7 +21,7 @@ STATUS: Final = {
 """HTTP status by JSON-RPC error code; 200 for the rest."""
 
 _SOON: Final = 0.05
-"""Seconds in which most answers are there; only later is the client watched for leaving."""
+"""Seconds in which most answers are there; only later is the client watched."""
 
 
 class Answer:
@@ -38,6 +38,7 @@ class Answer:
         self._request = request
         self._json = json
         self._keepalive = keepalive
+        self._begun = asyncio.get_running_loop().time()
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -75,6 +76,8 @@ class Answer:
 
     async def wait(self, wake: asyncio.Event, seconds: float | None = None) -> None:
         """Until `wake` is set, the client has gone, or the time is up; keeps the stream alive."""
+        if asyncio.get_running_loop().time() - self._begun > _SOON:
+            self._watch_client(wake)
         pause = _SOON if self._watch is None else self._keepalive
         if seconds is not None:
             pause = min(pause, seconds)
@@ -83,11 +86,15 @@ class Answer:
                 await wake.wait()
         except TimeoutError:
             if self._watch is None:
-                self._watch = asyncio.ensure_future(self._request.disconnected())
-                self._watch.add_done_callback(lambda task: self._left(task, wake))
+                self._watch_client(wake)
             elif pause == self._keepalive and self.streamable:
                 await self.begin()
                 await self._request.send_event(b": keep-alive\n\n")
+
+    def _watch_client(self, wake: asyncio.Event) -> None:
+        if self._watch is None:
+            self._watch = asyncio.ensure_future(self._request.disconnected())
+            self._watch.add_done_callback(lambda task: self._left(task, wake))
 
     def _left(self, watch: asyncio.Task[None], wake: asyncio.Event) -> None:
         if not watch.cancelled() and watch.exception() is None:

@@ -56,6 +56,6 @@ def approve_in_browser(gateway: Gateway, url: str) -> None:
     async def approve() -> None:
         async with browser_page() as page:
             await Person(page, gateway).approve(url)
-            await page.wait_for_load_state()
+            await page.wait_for_url("http://127.0.0.1:*/callback?*")
 
     asyncio.run(approve())

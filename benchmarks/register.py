@@ -17,8 +17,10 @@ from .servers import ROOT, free_port, redis, running
 CONNECTIONS = 8
 SECONDS = 1.5
 SQLITE, REDIS = "this, SQLite", "this, Redis"
-NODE_PROVIDER, PREDECESSOR = "node-oidc-provider, in memory", "mcp-oauth-dynamicclient, Redis"
+NODE_REDIS, NODE_MEMORY = "node-oidc-provider, Redis", "node-oidc-provider, in memory"
+PREDECESSOR = "mcp-oauth-dynamicclient, Redis"
 NODE_VERSION = "9.13.3"
+IOREDIS = "ioredis@5.8.2"
 CLIENT = {
     "client_name": "Benchmark",
     "redirect_uris": ["https://client.example/callback"],
@@ -29,13 +31,14 @@ CLIENT = {
 
 
 def measure() -> Report:
-    modules = installed("oidc-provider", NODE_VERSION).parent
+    modules = installed("oidc-provider", NODE_VERSION, IOREDIS).parent
     script = modules.parent / "oidc_provider.mjs"  # beside node_modules, where its import is looked up
     script.write_bytes((ROOT / "benchmarks" / "peers" / "oidc_provider.mjs").read_bytes())
     with ExitStack() as stack:
         redis_port = stack.enter_context(redis())
-        port = free_port()
-        stack.enter_context(running(NODE, script, str(port), port=port))
+        memory_port, node_port = free_port(), free_port()
+        stack.enter_context(running(NODE, script, str(memory_port), port=memory_port))
+        stack.enter_context(running(NODE, script, str(node_port), str(redis_port), port=node_port))
         sqlite, _ = stack.enter_context(gateways.ours(""))
         shared, _ = stack.enter_context(gateways.ours(f"redis://127.0.0.1:{redis_port}/0"))
         old, _ = stack.enter_context(gateways.predecessor(redis_port, version("uvicorn")))
@@ -43,13 +46,15 @@ def measure() -> Report:
             {
                 SQLITE: _load(sqlite, "/register"),
                 REDIS: _load(shared, "/register"),
-                NODE_PROVIDER: _load(port, "/reg"),
+                NODE_REDIS: _load(node_port, "/reg"),
+                NODE_MEMORY: _load(memory_port, "/reg"),
                 PREDECESSOR: _load(old, "/register"),
             }
         )
     ours = version("mcp-oauth-dynamicclient")
     versions = {
-        SQLITE: ours, REDIS: ours, NODE_PROVIDER: NODE_VERSION, PREDECESSOR: gateways.PREDECESSOR,
+        SQLITE: ours, REDIS: ours, NODE_REDIS: NODE_VERSION, NODE_MEMORY: NODE_VERSION,
+        PREDECESSOR: gateways.PREDECESSOR,
     }  # fmt: skip
     rows = [
         Row(
@@ -61,7 +66,8 @@ def measure() -> Report:
     ]
     report = Report("register", f"one process, {CONNECTIONS} connections, a confidential client", rows)
     for name in (SQLITE, REDIS):
-        report.compare(name, NODE_PROVIDER, "registrations/s", target=1)
+        report.compare(name, NODE_REDIS, "registrations/s", target=1)
+        report.compare(name, NODE_MEMORY, "registrations/s")
         report.compare(name, PREDECESSOR, "registrations/s")
     return report
 

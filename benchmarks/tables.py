@@ -25,9 +25,14 @@ def _speed(count: int) -> dict[str, str]:
     return {f"{count}: {unit}": f"{count}: {unit}" for unit in ("calls/s", "p50 ms", "p99 ms")}
 
 
+SERVER = "mcp-oauth-dynamicclient"
 PROXY = "mcp-streamablehttp-proxy"
 CLIENT = "mcp-streamablehttp-client"
 TABLES = {
+    "verify": Table("verify", SERVER, {"requests/s": "requests/s", "p50, ms": "p50 ms", "p99, ms": "p99 ms"}),
+    "register": Table(
+        "register", SERVER, {"registrations/s": "registrations/s", "p50, ms": "p50 ms", "p99, ms": "p99 ms"}
+    ),
     "proxy-calls": Table("proxy", PROXY, _speed(1) | _speed(16) | _speed(64)),
     "proxy-sessions": Table(
         "proxy",

@@ -18,16 +18,17 @@ NODE = HOME / "bin" / "node"
 CACHE = ROOT / ".gateway" / "npm"
 
 
-def installed(package: str, version: str) -> Path:
-    """The folder of an npm package at exactly this version, installed on first use."""
-    place = CACHE / f"{package.replace('/', '+')}@{version}"
+def installed(package: str, version: str, *beside: str) -> Path:
+    """The folder of an npm package at exactly this version, installed on first use; `beside` are others
+    (`name@version`) that are installed with it."""
+    place = CACHE / "_".join(name.replace("/", "+") for name in (f"{package}@{version}", *beside))
     folder = place / "node_modules" / package
     if not (place / "complete").exists():
         place.mkdir(parents=True, exist_ok=True)
         npm = HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         options = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
         subprocess.run(
-            [NODE, npm, "install", *options, f"{package}@{version}"],
+            [NODE, npm, "install", *options, f"{package}@{version}", *beside],
             cwd=place,
             env={**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"},
             check=True,

@@ -35,7 +35,7 @@ async def test_an_unreachable_store_is_503_everywhere(
     async def away(*_: object, **__: object) -> None:
         raise StoreUnavailable
 
-    for name in ("add", "put", "get", "take", "swap", "delete", "increment"):
+    for name in ("add", "put", "get", "take", "swap", "delete", "increment", "put_within"):
         monkeypatch.setattr(store, name, away)
     registration = {"redirect_uris": ["https://client.example/cb"]}
     response = await app.http.post("/register", json=registration)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_oauth_dynamicclient.store import Entry, Kind, Store, open_store
+from mcp_oauth_dynamicclient.store import Entry, Kind, Limit, Store, open_store
 from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
 
 
@@ -208,6 +208,27 @@ async def test_increment_counts_until_its_window_ends(store: Store, replica: Sto
 async def test_no_increment_is_lost(store: Store, replica: Store) -> None:
     counts = await asyncio.gather(*(side.increment("k", window=60) for side in [store, replica] * 10))
     assert sorted(counts) == list(range(1, 21))
+
+
+async def test_put_within_a_limit_puts_as_long_as_it_is_not_passed(
+    store: Store, replica: Store, clock: Any
+) -> None:
+    limit = Limit("register:1.2.3.4", 2, 60)
+    assert await store.put_within(limit, "client", "a", {"n": 1}, expires_at=clock() + 90)
+    assert await replica.increment("register:1.2.3.4", window=60) == 2
+    assert not await replica.put_within(limit, "client", "b", {})
+    assert not await store.put_within(limit, "client", "a", {"n": 2})
+    assert [(entry.key, entry.value) for entry in await listed(store, "client")] == [("a", {"n": 1})]
+    clock.advance(60)
+    assert await store.put_within(limit, "client", "a", {"n": 3})
+    clock.advance(40)
+    assert [entry.value for entry in await listed(replica, "client")] == [{"n": 3}]
+
+
+async def test_a_limit_is_not_passed_by_racing(store: Store, replica: Store) -> None:
+    limit = Limit("k", 7, 60)
+    put = (side.put_within(limit, "client", f"{n}", {}) for n, side in enumerate([store, replica] * 10))
+    assert sum(await asyncio.gather(*put)) == len(await listed(store, "client")) == 7
 
 
 async def test_a_replica_sees_every_change_at_once(store: Store, replica: Store) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from mcp_streamablehttp_proxy.settings import Settings
 
+SCRIPT = str(Path(__file__).parent / "servers" / "scripted.py")
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
@@ -184,10 +185,82 @@ async def test_prewarmed_children_are_taken_first(start: Any, eventually: Any) -
     proxy = await start(prewarm=2)
     await eventually(lambda: proxy.alive() == 2)
     pool = proxy.app.hub.endpoints["default"].pool
-    warm = {child.pid for child in pool._spare}
+    warm = {spare.child.pid for spare in pool._spare}
     client = await proxy.opened()
     assert int(await client.call("pid")) in warm
     await eventually(lambda: proxy.alive() == 3)
+
+
+async def foreseen(proxy: Any, eventually: Any, **headers: str) -> Any:
+    """The one spare child of a proxy, once it was opened for what two clients said alike."""
+    pool = proxy.app.hub.endpoints["default"].pool
+    first, second = await proxy.opened(**headers), await proxy.opened(**headers)
+    await first.delete()
+    await second.delete()
+    await eventually(
+        lambda: [spare.opening.done() for spare in pool._spare if spare.opening is not None] == [True]
+    )
+    return pool._spare[0].child
+
+
+async def test_a_prewarmed_child_is_initialized_as_the_last_two_clients_were(
+    start: Any, eventually: Any
+) -> None:
+    proxy = await start(prewarm=1)
+    child = await foreseen(proxy, eventually)
+    client = proxy.client()
+    introduced = await client.initialize()
+    assert introduced["serverInfo"]["name"] == "scripted"
+    assert int(await client.call("pid")) == child.pid
+    seen = json.loads(await client.call("seen"))
+    assert [one["method"] for one in seen][:2] == ["initialize", "notifications/initialized"]
+    assert seen[0]["params"] == client.initialization()["params"]
+
+
+async def test_a_client_that_says_something_else_gets_a_child_of_its_own_words(
+    start: Any, eventually: Any
+) -> None:
+    proxy = await start(prewarm=1)
+    child = await foreseen(proxy, eventually)
+    client = proxy.client()
+    await client.initialize(sampling={})
+    assert int(await client.call("pid")) != child.pid
+    first = json.loads(await client.call("seen"))[0]
+    assert (first["method"], first["params"]["capabilities"]) == ("initialize", {"sampling": {}})
+    await eventually(lambda: not running(child.pid))
+
+
+async def test_a_child_prewarmed_for_a_user_was_introduced_by_the_proxy(start: Any, eventually: Any) -> None:
+    proxy = await start(isolation="user", settings=Settings(trust_identity=True), prewarm=1)
+    pool = proxy.app.hub.endpoints["default"].pool
+    for user in ("ada", "eve"):
+        await proxy.opened(x_user_id=user)
+    await eventually(lambda: [spare.purpose is not None for spare in pool._spare] == [True])
+    await pool._spare[0].opening
+    child = pool._spare[0].child
+    third = await proxy.opened(x_user_id="ken")
+    assert int(await third.call("pid")) == child.pid
+    methods = [one["method"] for one in json.loads(await third.call("seen"))]
+    assert methods.count("initialize") == methods.count("notifications/initialized") == 1
+
+
+async def test_a_server_that_fails_when_it_is_initialized_ahead_is_not_tried_without_end(
+    start: Any, eventually: Any, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    script = (
+        "import os, sys, runpy\n"
+        f"if os.path.exists({str(broken)!r}): sys.stdin.readline(); sys.exit(4)\n"
+        f"runpy.run_path({SCRIPT!r}, run_name='__main__')"
+    )
+    proxy = await start(command=(sys.executable, "-c", script), prewarm=1, wait=0)
+    await foreseen(proxy, eventually)
+    broken.touch()
+    pool = proxy.app.hub.endpoints["default"].pool
+    await proxy.opened()
+    await eventually(lambda: pool.trouble is not None)
+    assert "exited with status 4" in pool.trouble
+    assert pool._failures < 10
 
 
 async def test_one_child_for_all(start: Any) -> None:

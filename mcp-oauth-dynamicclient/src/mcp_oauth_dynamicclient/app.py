@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TextIO
 
 import httpx
@@ -45,7 +46,7 @@ from .errors import OAuth2Error, StoreUnavailable
 from .keys import KeyRing
 from .login import GitHubApi, Memberships
 from .metrics import Metrics
-from .middleware import BodyLimit, OpenCors, SecurityHeaders
+from .middleware import BodyLimit, Direct, OpenCors, SecurityHeaders
 from .policy import Policy
 from .resources import Resources
 from .settings import Settings, load_settings
@@ -99,12 +100,15 @@ def create_app(
     gateway.owns_store = store is None
     gateway.verify = Verify(ctx, recent, metrics)
     gateway.include_router(verify_routes(ctx, gateway.verify))
-    for module in (token, register, revoke, introspect, device_authorization, jwks):
+    for module in (register, token, revoke, introspect, device_authorization, jwks):
         gateway.include_router(module.routes(ctx))
     for module in (authorize, account, device_page, landing, pages, metadata):
         gateway.include_router(module.routes(ctx))
     _add_operations(gateway, metrics)
     _add_errors(gateway)
+    registration = partial(register.enter, ctx)
+    errors = gateway.exception_handlers
+    gateway.add_middleware(Direct, method="POST", path="/register", endpoint=registration, errors=errors)
     gateway.add_middleware(BodyLimit)
     gateway.add_middleware(OpenCors)
     gateway.add_middleware(SecurityHeaders, https=settings.secure_cookies)

@@ -26,7 +26,7 @@ from mcp_oauth_dynamicclient.context import Context
 from mcp_oauth_dynamicclient.login import local
 from mcp_oauth_dynamicclient.records import Client
 from mcp_oauth_dynamicclient.settings import Settings
-from mcp_oauth_dynamicclient.store import Store
+from mcp_oauth_dynamicclient.store import Limit, Store
 from starlette.types import ASGIApp
 
 PASSWORD = "correct horse battery"
@@ -332,8 +332,10 @@ class Place:
                 "token_endpoint_auth_method": "none",
                 "grant_types": ["authorization_code", "refresh_token"],
                 **metadata,
-            }
+            },
+            Limit("test", 1000, 60),
         )
+        assert registration is not None
         return registration.client
 
     def url(self, client: Client | None = None, **changes: str | None) -> str:

@@ -13,9 +13,9 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from mcp_oauth_dynamicclient.app import create_app
-from mcp_oauth_dynamicclient.clients import Registration
 from mcp_oauth_dynamicclient.login import local
 from mcp_oauth_dynamicclient.records import Client
+from mcp_oauth_dynamicclient.store import Limit
 
 playwright = pytest.importorskip("playwright.async_api")
 pytestmark = pytest.mark.browser
@@ -63,14 +63,16 @@ class Setting:
             self.violations.append(message.text)
 
     async def register(self, *redirect_uris: str, name: str = "Browser test") -> Client:
-        registration: Registration = await self.ctx.clients.register(
+        registration = await self.ctx.clients.register(
             {
                 "client_name": name,
                 "redirect_uris": list(redirect_uris),
                 "token_endpoint_auth_method": "none",
                 "grant_types": ["authorization_code", "refresh_token"],
-            }
+            },
+            Limit("test", 1000, 60),
         )
+        assert registration is not None
         return registration.client
 
     def url(self, web: Any, client: Client, state: str = "s") -> str:

@@ -56,6 +56,8 @@ class Child:
         self.era: Era | None = None
         self.introduction: Raw | None = None
         """Result of `initialize` or `server/discover`, when the proxy itself asked for it."""
+        self.greeting: Message | None = None
+        """Answer to an `initialize` that was asked before its client was there."""
         self.extra: dict[str, Any] = {}
         """For the era that owns this child; nothing here reads it."""
         self.dialect: Dialect | None = None

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from .call import ChildError
@@ -24,6 +25,28 @@ _STABLE_AFTER: Final = 10.0
 
 Opener = Callable[[Child], Awaitable[None]]
 """Makes a fresh child ready for joint use (handshake or discovery). Raises ChildError."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a child is for; children for equal purposes are opened alike, so one does for the other."""
+
+    introduction: Era | bytes
+    """The era of a child that the proxy itself introduces; else the params of the client's `initialize`."""
+    open: Opener = field(compare=False)
+
+    @property
+    def joint(self) -> bool:
+        return isinstance(self.introduction, str)
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A child nobody uses yet; with a purpose, it is being opened or has been."""
+
+    child: Child
+    purpose: Purpose | None = None
+    opening: asyncio.Task[None] | None = None
 
 
 class Unavailable(Exception):
@@ -44,7 +67,10 @@ class Pool:
         self._openers = openers
         self._metrics = metrics
         self._children: set[Child] = set()
-        self._spare: list[Child] = []
+        self._spare: list[Spare] = []
+        self._purpose: Purpose | None = None
+        self._foreseen: Purpose | None = None
+        """What the next child will be for, as far as the last two were for the same."""
         self._joint: dict[tuple[str, Era], asyncio.Task[Child]] = {}
         self._reserved = 0
         self._freed = asyncio.Condition()
@@ -56,12 +82,12 @@ class Pool:
 
     # getting a child
 
-    async def exclusive(self, label: str) -> Child:
-        """A started child for one session alone, not yet initialized. Ends with `release`.
+    async def exclusive(self, label: str, purpose: Purpose) -> tuple[Child, bool]:
+        """A started child for one session alone, and whether it was opened ahead. Ends with `release`.
 
         Raises ChildError (502) when it cannot start, Unavailable (503) when none may be started.
         """
-        return await self._take(label, joint=False)
+        return await self._take(label, purpose)
 
     async def joint(self, principal: str, era: Era) -> Child:
         """The ready child that one principal ("" for all) shares in one era, started on demand.
@@ -81,10 +107,17 @@ class Pool:
         return child
 
     async def _open_joint(self, principal: str, era: Era) -> Child:
-        child = await self._take(principal, joint=True)
+        purpose = Purpose(era, self._openers[era])
+        child, opened = await self._take(principal, purpose)
+        if not opened:
+            await self._open(child, purpose)
+        return child
+
+    async def _open(self, child: Child, purpose: Purpose) -> None:
+        """Raises ChildError, having given the child up."""
         try:
             async with asyncio.timeout(self.server.start_timeout):
-                await self._openers[era](child)
+                await purpose.open(child)
         except TimeoutError:
             self.release(child)
             raise ChildError(
@@ -94,19 +127,25 @@ class Pool:
             self.release(child)
             raise
         self.succeeded()
-        return child
 
-    async def _take(self, label: str, *, joint: bool) -> Child:
-        """A spare child if there is one, else a new one."""
-        while self._spare:
-            child = self._spare.pop(0)
-            if child.alive:
-                child.label, child.joint = label, joint
-                self._refill()
-                return child
-        child = await self._start(label, joint=joint)
-        self._refill()
-        return child
+    async def _take(self, label: str, purpose: Purpose) -> tuple[Child, bool]:
+        """A spare child that will do if there is one, else a new one; and whether it is opened."""
+        self._foreseen = purpose if purpose == self._purpose else None
+        self._purpose = purpose
+        spare = self._spare_for(purpose)
+        try:
+            if spare is None:
+                return await self._start(label, joint=purpose.joint), False
+            spare.child.label, spare.child.joint = label, purpose.joint
+            if spare.opening is not None:
+                await asyncio.shield(spare.opening)
+            return spare.child, spare.opening is not None
+        except asyncio.CancelledError:
+            if spare is not None:
+                self.release(spare.child)
+            raise
+        finally:
+            self._refill()
 
     async def _start(self, label: str, *, joint: bool) -> Child:
         await self._slot()
@@ -153,12 +192,10 @@ class Pool:
 
     def _evict(self) -> None:
         """Give up one child that nobody uses."""
-        idle = [*self._spare] or [c for c in self._joint_children() if not tuple(c.owners)]
-        if idle:
-            child = min(idle, key=lambda child: child.last_used)
-            if child in self._spare:
-                self._spare.remove(child)
-            self.release(child)
+        if self._spare:
+            self.release(self._spare.pop(0).child)
+        elif idle := [child for child in self._joint_children() if not tuple(child.owners)]:
+            self.release(min(idle, key=lambda child: child.last_used))
 
     # giving it back
 
@@ -220,8 +257,7 @@ class Pool:
     def _ended(self, child: Child, how: str) -> None:
         self._children.discard(child)
         self._metrics.children.set(len(self._children))
-        if child in self._spare:
-            self._spare.remove(child)
+        self._spare = [spare for spare in self._spare if spare.child is not child]
         for key, task in list(self._joint.items()):
             if task.done() and (not _usable(task)):
                 del self._joint[key]
@@ -272,10 +308,39 @@ class Pool:
                 if pause > 0:
                     await asyncio.sleep(pause)
                 with contextlib.suppress(ChildError, Unavailable):
-                    child = await self._start("spare", joint=False)
-                    self._spare.append(child)
+                    await self._add_spare(self._foreseen)
         finally:
             self._warming = False
+
+    async def _add_spare(self, purpose: Purpose | None) -> None:
+        child = await self._start("spare", joint=purpose is not None and purpose.joint)
+        if purpose is None:
+            self._spare.append(Spare(child))
+            return
+        opening = asyncio.create_task(self._open_ahead(child, purpose))
+        opening.add_done_callback(_consume)
+        self._spare.append(Spare(child, purpose, opening))
+
+    async def _open_ahead(self, child: Child, purpose: Purpose) -> None:
+        try:
+            await self._open(child, purpose)
+        except ChildError as problem:
+            if child.alive:
+                self._failed(str(problem))
+            raise
+
+    def _spare_for(self, purpose: Purpose) -> Spare | None:
+        """A spare that was opened for this, else a blank one. Where all were opened for something
+        else, one makes room for a blank one."""
+        self._spare = [spare for spare in self._spare if spare.child.alive and not spare.child.closing]
+        for wanted in (purpose, None):
+            for spare in self._spare:
+                if spare.purpose == wanted:
+                    self._spare.remove(spare)
+                    return spare
+        if self._spare:
+            self.release(self._spare.pop(0).child)
+        return None
 
     def _background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -293,6 +358,6 @@ def _usable(task: asyncio.Task[Child]) -> bool:
     )
 
 
-def _consume(task: asyncio.Task[Child]) -> None:
+def _consume(task: asyncio.Task[Child] | asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.exception()

@@ -13,8 +13,8 @@ from .call import Call, CallCancelled, ChildError
 from .child import Child
 from .handshake import introduction_for, missing_capability
 from .jsonrpc import Kind, Members, Message
-from .modern.dialect import interpreted
-from .pool import Pool, Unavailable
+from .modern.dialect import interpreted, introduced_ahead
+from .pool import Pool, Purpose, Unavailable
 from .settings import Settings
 from .streams import STANDING, EventStore, Stream
 
@@ -72,8 +72,15 @@ class Session:
         return response
 
     async def _open_exclusive(self, message: Message) -> Message:
-        child = self._child = await self._pool.exclusive(self.id)
+        async def open_ahead(child: Child) -> None:
+            child.greeting = await introduced_ahead(child, message)
+
+        purpose = Purpose(bytes(message.members.get("params", b"")), open_ahead)
+        child, opened = await self._pool.exclusive(self.id, purpose)
+        self._child = child
         child.attach(self)
+        if opened and child.greeting is not None:
+            return child.greeting
         call = child.call(message, self)
         patience = self._pool.server.start_timeout
         late = asyncio.get_running_loop().call_later(

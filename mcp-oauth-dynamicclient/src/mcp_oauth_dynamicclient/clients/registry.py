@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InvalidClientMetadataError
 from ..records import Client
 from ..settings import Settings
-from ..store import Store
+from ..store import Limit, Store
 from ..tokens import digest, new_secret
 from . import metadata as rules
 from .documents import Documents, is_document_id
@@ -60,14 +60,18 @@ class ClientRegistry:
         entry = await self._store.get("client", client_id)
         return None if entry is None else Client.model_validate(entry.value)
 
-    async def register(self, metadata: Mapping[str, Any]) -> Registration:
-        """Register a client dynamically (RFC 7591); it is forgotten unless a person signs in with it soon."""
+    async def register(self, metadata: Mapping[str, Any], limit: Limit) -> Registration | None:
+        """Register a client dynamically (RFC 7591); it is forgotten unless a person signs in with it soon.
+        None once the limit is passed."""
         kept = rules.validate(metadata, self._settings, "dynamic")
         token = new_secret("reg-")
         registration = self._new(kept, source="dynamic", registration_token=token)
         expires_at = self._now() + self._settings.unused_client_lifetime
-        await self._save(registration.client, expires_at)
-        return registration
+        client = registration.client
+        saved = await self._store.put_within(
+            limit, "client", client.client_id, client.model_dump(), expires_at=expires_at
+        )
+        return registration if saved else None
 
     async def preregister(self, metadata: Mapping[str, Any]) -> Registration:
         """Enter a client as the operator: it never expires and may use every grant type. A `client_id` in the
@@ -79,7 +83,8 @@ class ClientRegistry:
         ):
             raise InvalidClientMetadataError("client_id must be a name, not a URL.")
         registration = self._new(kept, source="preregistered", client_id=client_id)
-        await self._save(registration.client, None)
+        client = registration.client
+        await self._store.put("client", client.client_id, client.model_dump())
         return registration
 
     def _new(
@@ -100,9 +105,6 @@ class ClientRegistry:
             issued_at=self._now(),
         )
         return Registration(client, secret, registration_token)
-
-    async def _save(self, client: Client, expires_at: float | None) -> None:
-        await self._store.put("client", client.client_id, client.model_dump(), expires_at=expires_at)
 
     async def replace(self, client: Client, metadata: Mapping[str, Any]) -> Registration | None:
         """Replace the metadata of a dynamic client, with a new registration token and, where the method

@@ -11,7 +11,7 @@ from ..context import Context
 from ..errors import AccessDeniedError, InvalidClientMetadataError
 from ..forms import read_body
 from ..json_object import parse_object
-from ..rate_limit import per_hour
+from ..rate_limit import hourly, refusal
 from . import described
 from .answers import NO_STORE, private
 
@@ -26,16 +26,7 @@ def routes(ctx: Context) -> APIRouter:
         **described.answers(described.ClientInformation, 201),
     )
     async def register(request: Request) -> Response:
-        if not ctx.settings.registration:
-            raise AccessDeniedError(
-                "Dynamic registration is switched off here; use a metadata document or ask the operator.",
-                status_code=403,
-            )
-        await per_hour(ctx, "client.register", request, ctx.settings.registrations_per_hour)
-        registration = await ctx.clients.register(await _metadata(request))
-        client = registration.client
-        ctx.audit.record("client.register", outcome="registered", client=client.client_id, name=client.name)
-        return private(management.information(ctx, registration), 201)
+        return await enter(ctx, request)
 
     @router.get("/register/{client_id}", **described.answers(described.ClientInformation))
     async def read(client_id: str, request: Request) -> Response:
@@ -59,6 +50,22 @@ def routes(ctx: Context) -> APIRouter:
         return Response(status_code=204, headers=NO_STORE)
 
     return router
+
+
+async def enter(ctx: Context, request: Request) -> Response:
+    """Register a client (RFC 7591 section 3)."""
+    if not ctx.settings.registration:
+        raise AccessDeniedError(
+            "Dynamic registration is switched off here; use a metadata document or ask the operator.",
+            status_code=403,
+        )
+    limit = hourly("client.register", request, ctx.settings.registrations_per_hour)
+    registration = await ctx.clients.register(await _metadata(request), limit)
+    if registration is None:
+        raise refusal(ctx, "client.register", request)
+    client = registration.client
+    ctx.audit.record("client.register", outcome="registered", client=client.client_id, name=client.name)
+    return private(management.information(ctx, registration), 201)
 
 
 async def _metadata(request: Request) -> dict[str, Any]:

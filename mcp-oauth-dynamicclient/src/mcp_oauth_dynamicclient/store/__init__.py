@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..errors import SettingsError
-from .base import Entry, Kind, Store
+from .base import Entry, Kind, Limit, Store
 
-__all__ = ["Entry", "Kind", "Store", "open_store"]
+__all__ = ["Entry", "Kind", "Limit", "Store", "open_store"]
 
 
 def open_store(url: str) -> Store:

@@ -41,6 +41,15 @@ class Entry:
     expires_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many times in so many seconds, counted as `increment` counts."""
+
+    counter: str
+    allowed: int
+    window: float
+
+
 class Store(Protocol):
     async def add(
         self,
@@ -88,6 +97,17 @@ class Store(Protocol):
 
     async def increment(self, key: str, *, window: float) -> int:
         """Add one to a counter that ends `window` seconds after its first increment; the new count."""
+
+    async def put_within(
+        self,
+        limit: Limit,
+        kind: Kind,
+        key: str,
+        value: dict[str, Any],
+        *,
+        expires_at: float | None = None,
+    ) -> bool:
+        """Count and put in one step; False, with nothing put, once the limit is passed."""
 
     async def ping(self) -> None:
         """Raise StoreUnavailable unless a read would work now."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from .base import Entry, Kind, Store
+from .base import Entry, Kind, Limit, Store
 
 MAX_AGE = 0.5
 REMEMBERED = 20_000
@@ -130,6 +130,20 @@ class RecentStore:
 
     async def increment(self, key: str, *, window: float) -> int:
         return await self._store.increment(key, window=window)
+
+    async def put_within(
+        self,
+        limit: Limit,
+        kind: Kind,
+        key: str,
+        value: dict[str, Any],
+        *,
+        expires_at: float | None = None,
+    ) -> bool:
+        try:
+            return await self._store.put_within(limit, kind, key, value, expires_at=expires_at)
+        finally:
+            self._changed(kind, key)
 
     async def ping(self) -> None:
         await self._store.ping()

@@ -19,7 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from ..errors import StoreUnavailable
-from .base import Entry, Kind, new_version
+from .base import Entry, Kind, Limit, new_version
 
 PREFIX = "{mcp-oauth}:"
 """In braces: all keys share one slot of a Redis Cluster, as scripts over several keys need."""
@@ -58,6 +58,14 @@ local function write(entry, key, value, version, expires, indexes, now)
   file(indexes, key, expires, now)
   expire(entry, expires)
 end
+local function count(counter, ends, now)
+  if not live(counter, now) then
+    redis.call('DEL', counter)
+    redis.call('HSET', counter, 'expires', ends)
+    expire(counter, ends)
+  end
+  return redis.call('HINCRBY', counter, 'count', 1)
+end
 """
 PUT = """
 local key, value, version, expires, indexes, now = unpack(ARGV)
@@ -92,12 +100,13 @@ return 1
 """
 INCREMENT = """
 local ends, now = unpack(ARGV)
-if not live(KEYS[1], now) then
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'expires', ends)
-  expire(KEYS[1], ends)
-end
-return redis.call('HINCRBY', KEYS[1], 'count', 1)
+return count(KEYS[1], ends, now)
+"""
+PUT_WITHIN = """
+local key, value, version, expires, indexes, now, allowed, ends = unpack(ARGV)
+if count(KEYS[2], ends, now) > tonumber(allowed) then return 0 end
+write(KEYS[1], key, value, version, expires, indexes, now)
+return 1
 """
 
 
@@ -117,7 +126,7 @@ class RedisStore:
         script = self._redis.register_script
         self._put, self._add = script(COMMON + PUT), script(COMMON + ADD)
         self._take, self._swap = script(COMMON + TAKE), script(COMMON + SWAP)
-        self._increment = script(COMMON + INCREMENT)
+        self._increment, self._put_within = script(COMMON + INCREMENT), script(COMMON + PUT_WITHIN)
 
     async def add(
         self,
@@ -188,6 +197,20 @@ class RedisStore:
     async def increment(self, key: str, *, window: float) -> int:
         now = self._now()
         return int(await _run(self._increment([_name("counter", key)], [now + window, now])))
+
+    async def put_within(
+        self,
+        limit: Limit,
+        kind: Kind,
+        key: str,
+        value: dict[str, Any],
+        *,
+        expires_at: float | None = None,
+    ) -> bool:
+        keys = [_name(kind, key), _name("counter", limit.counter)]
+        arguments = self._arguments(kind, key, value, expires_at, ())
+        ends = self._now() + limit.window
+        return bool(await _run(self._put_within(keys, [*arguments, limit.allowed, ends])))
 
     async def ping(self) -> None:
         await _run(self._redis.exists(_index("key", None)))

@@ -22,7 +22,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from ..errors import SettingsError, StoreUnavailable
-from .base import Entry, Kind, new_version
+from .base import Entry, Kind, Limit, new_version
 
 T = TypeVar("T")
 
@@ -40,6 +40,15 @@ CREATE TABLE owner (
     FOREIGN KEY (kind, key) REFERENCES entry (kind, key) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE INDEX owner_entry ON owner (kind, key);
+"""
+INCREMENT = """
+INSERT INTO entry (kind, key, value, version, expires_at)
+VALUES ('counter', :key, '{"count": 1}', :version, :ends)
+ON CONFLICT (kind, key) DO UPDATE SET
+  value = CASE WHEN expires_at > :now
+    THEN json_object('count', json_extract(value, '$.count') + 1) ELSE excluded.value END,
+  expires_at = CASE WHEN expires_at > :now THEN expires_at ELSE excluded.expires_at END
+RETURNING json_extract(value, '$.count')
 """
 NEVER = float("inf")
 PURGE_INTERVAL = 60.0
@@ -149,17 +158,27 @@ class SqliteStore:
             values["after"] = rows[-1][0]
 
     async def increment(self, key: str, *, window: float) -> int:
-        query = """INSERT INTO entry (kind, key, value, version, expires_at)
-                   VALUES ('counter', :key, '{"count": 1}', :version, :ends)
-                   ON CONFLICT (kind, key) DO UPDATE SET
-                     value = CASE WHEN expires_at > :now
-                       THEN json_object('count', json_extract(value, '$.count') + 1) ELSE excluded.value END,
-                     expires_at = CASE WHEN expires_at > :now THEN expires_at ELSE excluded.expires_at END
-                   RETURNING json_extract(value, '$.count')"""
         now = self._now()
-        values = {"key": key, "version": new_version(), "now": now, "ends": now + window}
-        count: int = await self._run(lambda db: db.execute(query, values).fetchone()[0])
-        return count
+        return await self._run(lambda db: _increment(db, key, now, window))
+
+    async def put_within(
+        self,
+        limit: Limit,
+        kind: Kind,
+        key: str,
+        value: dict[str, Any],
+        *,
+        expires_at: float | None = None,
+    ) -> bool:
+        now = self._now()
+
+        def work(db: sqlite3.Connection) -> bool:
+            if _increment(db, limit.counter, now, limit.window) > limit.allowed:
+                return False
+            _write(db, kind, key, value, expires_at, ())
+            return True
+
+        return await self._run(work)
 
     async def ping(self) -> None:
         await self._run(lambda db: db.execute("SELECT count(*) FROM pragma_table_info('entry')"), write=False)
@@ -287,6 +306,12 @@ def _write(
     )
     for owner in dict.fromkeys(owners):
         db.execute("INSERT INTO owner (owner, kind, key) VALUES (?, ?, ?)", (owner, kind, key))
+
+
+def _increment(db: sqlite3.Connection, key: str, now: float, window: float) -> int:
+    values = {"key": key, "version": new_version(), "now": now, "ends": now + window}
+    count: int = db.execute(INCREMENT, values).fetchone()[0]
+    return count
 
 
 def _expiry(expires_at: float | None) -> float:

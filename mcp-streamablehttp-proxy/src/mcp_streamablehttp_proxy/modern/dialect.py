@@ -319,6 +319,20 @@ async def interpreted(child: Child, initialize: Message) -> Message | None:
     return None if result is None else jsonrpc.parse(jsonrpc.result(initialize.id or b"null", result))
 
 
+async def introduced_ahead(child: Child, initialize: Message) -> Message | None:
+    """The answer to an `initialize` whose client is not there yet; None if it is refused.
+
+    Raises ChildError.
+    """
+    introducer = Introducer(child)
+    child.attach(introducer)
+    try:
+        response = await child.call(initialize, introducer).response()
+        return await interpreted(child, initialize) if response.result is None else response
+    finally:
+        child.detach(introducer)
+
+
 def _settle(conversation: Conversation, response: Message) -> None:
     if not conversation.future.done():
         conversation.future.set_result(response)

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from mcp_oauth_dynamicclient.app import create_app
+from mcp_oauth_dynamicclient.clients import Registration
 from mcp_oauth_dynamicclient.login import local
 from mcp_oauth_dynamicclient.records import Client
 from mcp_oauth_dynamicclient.store import Limit
@@ -63,7 +64,7 @@ class Setting:
             self.violations.append(message.text)
 
     async def register(self, *redirect_uris: str, name: str = "Browser test") -> Client:
-        registration = await self.ctx.clients.register(
+        registration: Registration | None = await self.ctx.clients.register(
             {
                 "client_name": name,
                 "redirect_uris": list(redirect_uris),

@@ -62,8 +62,6 @@ class Pool:
 
     def __init__(self, server: Server, openers: dict[Era, Opener], metrics: ServerMetrics) -> None:
         self.server = server
-        self.child_era: Era | None = None
-        """The era that children of this server were seen to speak; None until one was asked."""
         self._openers = openers
         self._metrics = metrics
         self._children: set[Child] = set()
@@ -229,10 +227,6 @@ class Pool:
         self._failures = 0
         self._not_before = 0.0
         self._trouble = None
-
-    def failed(self, reason: str) -> None:
-        """A child could not be opened although its process started."""
-        self._failed(reason)
 
     @property
     def trouble(self) -> str | None:

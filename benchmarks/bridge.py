@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from .host import Bridge, HostError, bridged
 from .load import apply
 from .memory import resident_mb
 from .relays import MCP_PROXY_VERSION, SUPERGATEWAY_VERSION
-from .report import Report, Row
+from .report import Report, Row, note
 from .servers import BIN, ROOT, free_port, running, virtualenv
 from .sessions import Session, text
 
@@ -49,7 +48,7 @@ def measure() -> Report:
         for _ in range(rounds.ROUNDS):
             latency[DIRECT].append(apply(session.load(TEXT, 1, 0.5)).p50_ms)
             for name, bridge in running_bridges.items():
-                _note(name)
+                note(name)
                 try:
                     latency[name].append(median(bridge.latency_ms(CALLS, TEXT)))
                     pipelined[name].append(bridge.pipelined_per_second(PIPELINED, TEXT))
@@ -99,7 +98,3 @@ def _starts(every: dict[str, tuple[str, Sequence[str | Path]]], home: str) -> di
 
 def _environment(home: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": home}
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,11 +10,10 @@ from statistics import median
 from .load import Load
 from .memory import resident_mb
 from .relays import CONTEXTFORGE, ECHO, FLOOR, IDLE, OURS, TIME, Relay, relays
-from .report import Report, Row
+from .report import Report, Row, note
 from .rounds import compare
 from .sessions import Session, SessionError, text
 
-ROUNDS = 5
 SECONDS = 0.8
 CONNECTIONS = (1, 16, 64)
 SMALL, LARGE = 1_000, 1_000_000
@@ -32,7 +30,7 @@ def measure() -> Report:
     failed: Failed = {relay.name: {} for relay in every}
     _measure_calls(every, figures, failed)
     for relay in every:
-        _note(f"{relay.name}: first answer, memory")
+        note(f"{relay.name}: first answer, memory")
         figures[relay.name]["first answer ms"] = _first_answer(relay)
         if relay.name == OURS:
             figures[relay.name][PREWARMED] = _first_answer(relay, "--prewarm", "3", settle=6.0)
@@ -53,22 +51,22 @@ def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed) -> No
     with ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for relay in every:
-            _note(f"{relay.name} {relay.version}: starting")
+            note(f"{relay.name} {relay.version}: starting")
             port, _ = stack.enter_context(relay.serving(ECHO))
             sessions[relay.name] = Session.open(port, relay.path)
         small, large = text(SMALL), text(LARGE)
         for count in CONNECTIONS:
-            _note(f"{count} connections")
+            note(f"{count} connections")
             loads = {name: one.load(small, count, SECONDS) for name, one in sessions.items()}
             _compare(f"{count}: ", loads, figures, failed)
-        _note("messages of 1 MB")
+        note("messages of 1 MB")
         loads = {name: one.load(large, 1, SECONDS) for name, one in sessions.items()}
         _compare("1 MB: ", loads, figures, failed)
 
 
 def _compare(label: str, loads: dict[str, Load], figures: Found, failed: Failed) -> None:
     reasons: dict[str, str] = {}
-    for name, one in compare(loads, rounds=ROUNDS, failed=reasons).items():
+    for name, one in compare(loads, failed=reasons).items():
         figures[name] |= {
             f"{label}calls/s": one.per_second,
             f"{label}p50 ms": one.p50_ms,
@@ -104,7 +102,7 @@ def _memory(relay: Relay) -> dict[str, float]:
                     Session.open(port, relay.path)
                     opened += 1
             except (OSError, SessionError) as problem:
-                _note(f"{relay.name}: {opened} sessions, then {problem}")
+                note(f"{relay.name}: {opened} sessions, then {problem}")
                 break
             time.sleep(0.5)
             found[f"{count} sessions MB"] = resident_mb(process.pid, without=IDLE)
@@ -112,7 +110,3 @@ def _memory(relay: Relay) -> dict[str, float]:
             most = found.get("500 sessions MB", found.get("20 sessions MB", 0.0))
             found["a session kB"] = round((most - found["0 sessions MB"]) / opened * 1024, 1)
     return found
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

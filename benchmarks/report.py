@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -91,3 +92,8 @@ def machine() -> dict[str, str | int | None]:
         "processors": os.cpu_count(),
         "python": platform.python_version(),
     }
+
+
+def note(text: str) -> None:
+    """Say on standard error what is being measured now."""
+    print(text, file=sys.stderr, flush=True)

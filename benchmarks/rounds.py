@@ -16,16 +16,14 @@ def hurry() -> None:
     ROUNDS = 1
 
 
-def compare(
-    loads: Mapping[str, Load], *, rounds: int | None = None, failed: dict[str, str] | None = None
-) -> dict[str, Outcome]:
-    """The median of each figure over the rounds, after one that warms up.
+def compare(loads: Mapping[str, Load], failed: dict[str, str] | None = None) -> dict[str, Outcome]:
+    """The median of each figure over ROUNDS turns, after one that warms up.
 
     With `failed`, a server that does not bear its load is left out and the reason noted there; else
     that raises LoadError.
     """
     outcomes: dict[str, list[Outcome]] = {name: [] for name in loads}
-    for _ in range(min(rounds or ROUNDS, ROUNDS) + 1):
+    for _ in range(ROUNDS + 1):
         for name in tuple(outcomes):
             try:
                 outcomes[name].append(apply(loads[name]))

@@ -100,7 +100,7 @@ def create_app(
     gateway.owns_store = store is None
     gateway.verify = Verify(ctx, recent, metrics)
     gateway.include_router(verify_routes(ctx, gateway.verify))
-    for module in (register, token, revoke, introspect, device_authorization, jwks):
+    for module in (token, register, revoke, introspect, device_authorization, jwks):
         gateway.include_router(module.routes(ctx))
     for module in (authorize, account, device_page, landing, pages, metadata):
         gateway.include_router(module.routes(ctx))

@@ -80,12 +80,13 @@ class Pool:
 
     # getting a child
 
-    async def exclusive(self, label: str, purpose: Purpose) -> tuple[Child, bool]:
-        """A started child for one session alone, and whether it was opened ahead. Ends with `release`.
+    async def exclusive(self, label: str, purpose: Purpose) -> Child:
+        """A started child for one session alone, perhaps opened ahead. Ends with `release`.
 
         Raises ChildError (502) when it cannot start, Unavailable (503) when none may be started.
         """
-        return await self._take(label, purpose)
+        child, _ = await self._take(label, purpose)
+        return child
 
     async def joint(self, principal: str, era: Era) -> Child:
         """The ready child that one principal ("" for all) shares in one era, started on demand.

@@ -76,10 +76,9 @@ class Session:
             child.greeting = await introduced_ahead(child, message)
 
         purpose = Purpose(bytes(message.members.get("params", b"")), open_ahead)
-        child, opened = await self._pool.exclusive(self.id, purpose)
-        self._child = child
+        child = self._child = await self._pool.exclusive(self.id, purpose)
         child.attach(self)
-        if opened and child.greeting is not None:
+        if child.greeting is not None:
             return child.greeting
         call = child.call(message, self)
         patience = self._pool.server.start_timeout

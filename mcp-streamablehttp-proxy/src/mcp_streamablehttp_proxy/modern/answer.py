@@ -76,8 +76,9 @@ class Answer:
 
     async def wait(self, wake: asyncio.Event, seconds: float | None = None) -> None:
         """Until `wake` is set, the client has gone, or the time is up; keeps the stream alive."""
-        if asyncio.get_running_loop().time() - self._begun > _SOON:
-            self._watch_client(wake)
+        if self._watch is None and asyncio.get_running_loop().time() - self._begun >= _SOON:
+            self._watch = asyncio.ensure_future(self._request.disconnected())
+            self._watch.add_done_callback(lambda task: self._left(task, wake))
         pause = _SOON if self._watch is None else self._keepalive
         if seconds is not None:
             pause = min(pause, seconds)
@@ -85,16 +86,9 @@ class Answer:
             async with asyncio.timeout(pause):
                 await wake.wait()
         except TimeoutError:
-            if self._watch is None:
-                self._watch_client(wake)
-            elif pause == self._keepalive and self.streamable:
+            if self._watch is not None and pause == self._keepalive and self.streamable:
                 await self.begin()
                 await self._request.send_event(b": keep-alive\n\n")
-
-    def _watch_client(self, wake: asyncio.Event) -> None:
-        if self._watch is None:
-            self._watch = asyncio.ensure_future(self._request.disconnected())
-            self._watch.add_done_callback(lambda task: self._left(task, wake))
 
     def _left(self, watch: asyncio.Task[None], wake: asyncio.Event) -> None:
         if not watch.cancelled() and watch.exception() is None:

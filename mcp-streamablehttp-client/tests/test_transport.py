@@ -10,6 +10,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
+from mcp_streamablehttp_client.conversation import Conversation
+from mcp_streamablehttp_client.http1 import HttpClient
+from mcp_streamablehttp_client.settings import Settings
+
 Handler = Callable[[Request, Any], Any]
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -184,6 +188,29 @@ async def test_the_servers_own_stream_is_read_and_resumed(serve: Any, bridge: An
     await host.handshake()
     assert [(await host.message())["params"]["n"] for _ in range(3)] == [1, 2, 3]
     assert gets == [None, "e1", "e2"]
+
+
+async def test_the_servers_own_stream_is_asked_for_before_the_first_call(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server could otherwise take it for a resumption (SEP-1699) and find it too early."""
+
+    async def handler(request: Request, message: Any) -> Response:
+        if request.method == "GET":
+            return events(": open\n\n", 30.0)
+        return await legacy(request, message) or result(message, {"tools": []})
+
+    async def slow_to_connect(self: HttpClient, method: str, *args: Any, **options: Any) -> Any:
+        if method == "GET":
+            await asyncio.sleep(0.2)
+        return await request(self, method, *args, **options)
+
+    request = HttpClient.request
+    monkeypatch.setattr(HttpClient, "request", slow_to_connect)
+    script = Script(handler)
+    async with Conversation.open(Settings(server_url=serve(script) + "/mcp")) as conversation:
+        await conversation.tools()
+    assert script.methods()[:4] == ["initialize", "notifications/initialized", "GET", "tools/list"]
 
 
 async def test_a_broken_answer_is_resumed_with_last_event_id(serve: Any, bridge: Any) -> None:

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 MAX_RESUMPTIONS = 5
 """Attempts in a row, without a single new event, to resume a broken answer."""
 LONGEST_PAUSE = 60.0
+LISTENING_WITHIN = 1.0
+"""Seconds for which the first call waits for the GET stream to be asked for."""
 
 
 class HandshakeEra:
@@ -49,7 +51,7 @@ class HandshakeEra:
         if method == "notifications/initialized":
             self._session.confirmed(call.message.raw)
             if self._session.id is not None:
-                self._listener = asyncio.create_task(self._listen())
+                await self._start_listening()
 
     async def close(self) -> None:
         self._stop_listening()
@@ -96,14 +98,27 @@ class HandshakeEra:
             if call.waiting:
                 raise
 
-    async def _listen(self) -> None:
+    async def _start_listening(self) -> None:
+        """Ask for the GET stream before any call: asked for later, it could be taken for the resumption of a
+        call's stream that the server has just closed, and get its events too early."""
+        asked = asyncio.Event()
+        self._listener = asyncio.create_task(self._listen(asked))
+        waiting = asyncio.create_task(asked.wait())
+        try:
+            await asyncio.wait(
+                {self._listener, waiting}, timeout=LISTENING_WITHIN, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
+
+    async def _listen(self, asked: asyncio.Event) -> None:
         """The server's own stream: requests and notifications that belong to no call."""
         last_event_id: str | None = None
         retry_ms: int | None = None
         failures = 0
         while (session := self._session.id) is not None:
             try:
-                response = await self._get(last_event_id)
+                response = await self._get(last_event_id, asked)
                 if response.status == 404 and failures == 0:
                     await response.discard()
                     last_event_id = None
@@ -131,11 +146,11 @@ class HandshakeEra:
             await asyncio.sleep(_pause(retry_ms, failures))
             failures += 1
 
-    async def _get(self, last_event_id: str | None) -> Response:
+    async def _get(self, last_event_id: str | None, sent: asyncio.Event | None = None) -> Response:
         headers: Headers = [("Accept", EVENT_STREAM), *self._session.headers()]
         if last_event_id is not None:
             headers.append(("Last-Event-ID", last_event_id))
-        return await self._transport.request("GET", headers)
+        return await self._transport.request("GET", headers, sent=sent)
 
     def _stop_listening(self) -> None:
         if self._listener is not None:

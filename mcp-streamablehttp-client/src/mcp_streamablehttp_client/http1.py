@@ -195,12 +195,23 @@ class HttpClient:
         self._waiting: deque[asyncio.Future[_Connection | None]] = deque()
         self._moved = 0.0
 
-    async def request(self, method: str, target: Target, headers: Headers, body: bytes = b"") -> Response:
-        """Raises Unreachable. A kept-alive connection that the server closed unseen is replaced."""
+    async def request(
+        self,
+        method: str,
+        target: Target,
+        headers: Headers,
+        body: bytes = b"",
+        *,
+        sent: asyncio.Event | None = None,
+    ) -> Response:
+        """Raises Unreachable. A kept-alive connection that the server closed unseen is replaced.
+        `sent` is set once the request is on its way."""
         while True:
             connection = self._take() or await self._freed() or await self._connected(target)
             try:
                 await connection.send(method, target, headers, body)
+                if sent is not None:
+                    sent.set()
                 head = await connection.head(self._timeout)
                 return Response(head, connection, self, self._timeout)
             except TimeoutError:

@@ -1,5 +1,6 @@
 """HTTP exchanges with one MCP endpoint, authorized: the token, 401, 403 and redirects."""
 
+import asyncio
 import logging
 from typing import Protocol
 
@@ -39,8 +40,11 @@ class Transport:
     def authority(self) -> str:
         return self._target.authority
 
-    async def request(self, method: str, headers: Headers, body: bytes = b"") -> Response:
-        """One exchange; raises ClientError when no answer or no authorization can be had."""
+    async def request(
+        self, method: str, headers: Headers, body: bytes = b"", *, sent: asyncio.Event | None = None
+    ) -> Response:
+        """One exchange; raises ClientError when no answer or no authorization can be had.
+        `sent` is set once the request is on its way."""
         refusals = step_ups = redirects = 0
         target = self._target
         while True:
@@ -48,7 +52,7 @@ class Transport:
             fields = [*self.settings.headers, *headers]
             if token is not None:
                 fields.append(("Authorization", f"Bearer {token}"))
-            response = await self._http.request(method, target, fields, body)
+            response = await self._http.request(method, target, fields, body, sent=sent)
             log.debug("%s %s", method, response.status)
             if response.status == 401 and refusals < MAX_SIGN_INS:
                 refusals += 1

@@ -70,7 +70,7 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_operations_that_wait_together_are_each_answered_for_themselves(tmp_path: Path) -> None:
+async def test_operations_that_run_together_are_each_answered_for_themselves(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "auth.db"))
     good = [store.add("jti", str(n), {"n": n}) for n in range(100)]
     bad = store.put("jti", "bad", {"n": object()})
@@ -81,32 +81,83 @@ async def test_operations_that_wait_together_are_each_answered_for_themselves(tm
     await store.close()
 
 
-async def test_a_caller_that_gives_up_does_not_disturb_the_others(tmp_path: Path) -> None:
+async def test_another_process_that_is_writing_is_waited_for_while_reads_go_on(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "auth.db"))
-    tasks = [asyncio.create_task(store.increment("k", window=60)) for _ in range(20)]
-    await asyncio.sleep(0)
-    tasks[3].cancel()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(results.pop(3), asyncio.CancelledError)
-    assert len(set(results)) == 19
+    await store.put("jti", "a", {})
+    other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    kept, given_up = (asyncio.create_task(store.increment("k", window=60)) for _ in range(2))
+    await asyncio.sleep(0.05)
+    assert await store.get("jti", "a") is not None
+    assert not kept.done()
+    given_up.cancel()
+    other.execute("COMMIT")
+    other.close()
+    assert await kept == 1
+    assert given_up.cancelled()
+    assert await store.increment("k", window=60) == 2
     await store.close()
 
 
-async def test_a_new_file_that_another_process_is_just_opening_is_waited_for(
+async def test_another_process_that_never_ends_its_transaction_makes_the_store_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
-    waits: list[float] = []
-
-    def pause(seconds: float) -> None:
-        waits.append(seconds)
-        other.execute("COMMIT")
-
-    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.BUSY", 0)
-    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.time.sleep", pause)
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.BUSY", 0.05)
     store = SqliteStore(str(tmp_path / "auth.db"))
-    assert await store.increment("k", window=60) == 1
-    assert len(waits) == 1
-    await store.close()
+    await store.ping()
+    other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable):
+        await store.put("jti", "a", {})
+    other.execute("ROLLBACK")
     other.close()
+    assert await store.get("jti", "a") is None
+    await store.close()
+
+
+async def test_a_new_file_that_another_process_is_just_opening_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    task = asyncio.create_task(store.increment("k", window=60))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    other.execute("COMMIT")
+    other.close()
+    assert await task == 1
+    await store.close()
+
+
+async def test_the_write_ahead_log_does_not_grow_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.CHECKPOINT_AFTER", 20)
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    sizes = []
+    for round_ in range(10):
+        for n in range(40):
+            await store.put("jti", f"{round_}-{n}", {"text": "x" * 1000})
+            await asyncio.sleep(0.001)
+        sizes.append((tmp_path / "auth.db-wal").stat().st_size)
+    assert sizes[-1] < 3 * sizes[0]
+    assert (tmp_path / "auth.db").stat().st_size > 200_000
+    await store.close()
+
+
+async def test_many_expired_entries_are_removed_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.PURGED", 10)
+    time = 1000.0
+    store = SqliteStore(str(tmp_path / "auth.db"), now=lambda: time)
+    for n in range(25):
+        await store.put("jti", str(n), {}, expires_at=1010)
+    left = []
+    time = 2000.0
+    for _ in range(3):
+        await store.increment("k", window=60)
+        with sqlite3.connect(tmp_path / "auth.db") as db:
+            left.append(db.execute("SELECT count(*) FROM entry WHERE kind = 'jti'").fetchone()[0])
+        db.close()
+    assert left == [15, 5, 0]
+    await store.close()

@@ -1,28 +1,29 @@
 """The store in one SQLite file: nothing to install, survives restarts, several processes on one machine.
 
-One worker thread holds the connection and commits in groups: operations that wait at the same moment share a
-transaction, and none is answered before that is committed. WAL lets other processes (the CLI) read and write
-beside a running server; `synchronous=NORMAL` keeps every committed change through a crash of the process.
+Every operation is one short transaction on the event loop's own thread: it writes to the page cache, which
+takes less time than handing it to another thread would. What waits for a disk, the checkpoint, has a thread;
+what waits for another process (the CLI) sleeps and tries again. WAL lets those read and write beside a running
+server; `synchronous=NORMAL` keeps every committed change through a crash of the process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
+from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
+from threading import Lock
 from typing import Any, TypeVar
 
 from ..errors import SettingsError, StoreUnavailable
 from .base import Entry, Kind, Limit, new_version
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -50,21 +51,19 @@ ON CONFLICT (kind, key) DO UPDATE SET
   expires_at = CASE WHEN expires_at > :now THEN expires_at ELSE excluded.expires_at END
 RETURNING json_extract(value, '$.count')
 """
+PURGE = """
+DELETE FROM entry WHERE (kind, key) IN (SELECT kind, key FROM entry WHERE expires_at <= ? LIMIT ?)
+"""
+MEMORY = ":memory:"
 NEVER = float("inf")
 PURGE_INTERVAL = 60.0
+PURGED = 500
+"""Expired entries that one operation removes at most."""
 PAGE = 200
-BUSY = 5.0
-"""Seconds to wait for another process's transaction."""
-WAL_ATTEMPTS, WAL_PAUSE = 100, 0.02
-GROUP = 64
-"""Operations that share a transaction at most."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    work: Callable[[sqlite3.Connection], Any]
-    write: bool
-    answer: asyncio.Future[Any]
+BUSY, BUSY_PAUSE = 5.0, 0.01
+"""Seconds to wait for another process's transaction, and between attempts."""
+CHECKPOINT_AFTER = 500
+"""Transactions after which the WAL goes into the file; some 10 MB."""
 
 
 class SqliteStore:
@@ -73,10 +72,11 @@ class SqliteStore:
     def __init__(self, path: str, *, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._thread: Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._lock = Lock()  # an application under test may be called from several loops
         self._purge_at = 0.0
+        self._written = 0
+        self._checkpoint: asyncio.Task[None] | None = None
 
     async def add(
         self,
@@ -155,6 +155,7 @@ class SqliteStore:
                 yield _entry(row)
             if len(rows) < PAGE:
                 return
+            await asyncio.sleep(0)
             values["after"] = rows[-1][0]
 
     async def increment(self, key: str, *, window: float) -> int:
@@ -184,90 +185,75 @@ class SqliteStore:
         await self._run(lambda db: db.execute("SELECT count(*) FROM pragma_table_info('entry')"), write=False)
 
     async def close(self) -> None:
-        if self._thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+        if self._checkpoint is not None:
+            await asyncio.wait({self._checkpoint})
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     async def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = True) -> T:
-        if self._thread is None:
-            self._thread = Thread(target=self._serve, name="sqlite", daemon=True)
-            self._thread.start()
-        job = Job(work, write, asyncio.get_running_loop().create_future())
-        self._jobs.put(job)
-        try:
-            result: T = await job.answer
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable from error
+        give_up = time.monotonic() + BUSY
+        while True:
+            try:
+                with self._lock:
+                    result = self._transaction(work) if write else work(self._connected())
+                break
+            except (sqlite3.Error, OSError) as error:
+                if not _is_busy(error) or time.monotonic() > give_up:
+                    raise StoreUnavailable from error
+            await asyncio.sleep(BUSY_PAUSE)
+        if self._written >= CHECKPOINT_AFTER and (self._checkpoint is None or self._checkpoint.done()):
+            self._written = 0
+            self._checkpoint = asyncio.create_task(asyncio.to_thread(_checkpoint, self._path))
         return result
 
-    def _serve(self) -> None:
-        closing = False
-        while not closing:
-            waiting = [self._jobs.get()]
-            while len(waiting) < GROUP and not self._jobs.empty():
-                waiting.append(self._jobs.get())
-            closing = None in waiting
-            group = [job for job in waiting if job is not None]
-            if group:
-                self._answer(group)
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _answer(self, group: Sequence[Job]) -> None:
-        try:
-            answers: Sequence[Any] = self._transaction(group)
-        except Exception as error:
-            if len(group) > 1:  # one of them is at fault, or the store is away: each gets its own answer
-                for job in group:
-                    self._answer([job])
-                return
-            answers = [error]
-        pairs = zip(group, answers, strict=True)
-        for loop, given in groupby(pairs, lambda pair: pair[0].answer.get_loop()):
-            with suppress(RuntimeError):  # the loop has ended; nobody waits any more
-                loop.call_soon_threadsafe(_deliver, tuple(given))
-
-    def _transaction(self, group: Sequence[Job]) -> Sequence[Any]:
+    def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = _connect(self._path)
-        db = self._connection
-        if not any(job.write for job in group):
-            return [job.work(db) for job in group]
+        return self._connection
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._connected()
         db.execute("BEGIN IMMEDIATE")
         try:
             now = self._now()
-            if now >= self._purge_at:
-                db.execute("DELETE FROM entry WHERE expires_at <= ?", (now,))
+            if now >= self._purge_at and db.execute(PURGE, (now, PURGED)).rowcount < PURGED:
                 self._purge_at = now + PURGE_INTERVAL
-            answers = [job.work(db) for job in group]
+            result = work(db)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-        return answers
+        self._written += 1
+        return result
 
 
-def _deliver(given: Sequence[tuple[Job, Any]]) -> None:
-    for job, answer in given:
-        if job.answer.done():
-            continue  # whoever asked was cancelled
-        if isinstance(answer, Exception):
-            job.answer.set_exception(answer)
-        else:
-            job.answer.set_result(answer)
+def _is_busy(error: Exception) -> bool:
+    """Whether another process holds the file just now (SQLITE_BUSY and its extended codes)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    if path != ":memory:":
+    if path != MEMORY:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    _use_wal(db)
+    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: str) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA foreign_keys = ON")
+    if path != MEMORY:
+        db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute("BEGIN IMMEDIATE")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
@@ -276,20 +262,20 @@ def _connect(path: str) -> sqlite3.Connection:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     db.execute("COMMIT")
     if version > SCHEMA_VERSION:
-        db.close()
         raise SettingsError(f"STORE_URL: {path} was written by a newer version of this program")
-    return db
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
-    """SQLite does not make two processes that open a new file at once wait for each other here."""
-    for _ in range(WAL_ATTEMPTS):
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            time.sleep(WAL_PAUSE)
-    db.execute("PRAGMA journal_mode = WAL")
+def _checkpoint(path: str) -> None:
+    """Move what is committed from the WAL into the file, beside readers and writers; then, while writers wait,
+    the little that came meanwhile, so that the WAL begins anew and does not grow without end."""
+    if path == MEMORY:
+        return
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            db.execute("PRAGMA wal_checkpoint(RESTART)")
+    except sqlite3.Error:
+        log.warning("the database could not be checkpointed; the next attempt follows", exc_info=True)
 
 
 def _write(

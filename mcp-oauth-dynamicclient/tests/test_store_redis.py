@@ -65,13 +65,13 @@ async def test_a_write_whose_answer_was_lost_is_done_once_when_sent_again(
     store: RedisStore, clock: Any
 ) -> None:
     arguments = store._arguments("jti", "a", {"n": 1}, None, ())
-    assert await store._add(["{mcp-oauth}:jti:a"], arguments) == 1
-    assert await store._add(["{mcp-oauth}:jti:a"], arguments) == 1
+    assert await store._batch.script(store._add, ["{mcp-oauth}:jti:a"], arguments) == 1
+    assert await store._batch.script(store._add, ["{mcp-oauth}:jti:a"], arguments) == 1
     entry = await store.get("jti", "a")
     assert entry is not None
     again = ["a", entry.version, '{"n": 2}', 4711, "inf", clock()]
-    assert await store._swap(["{mcp-oauth}:jti:a"], again) == 1
-    assert await store._swap(["{mcp-oauth}:jti:a"], again) == 1
+    assert await store._batch.script(store._swap, ["{mcp-oauth}:jti:a"], again) == 1
+    assert await store._batch.script(store._swap, ["{mcp-oauth}:jti:a"], again) == 1
     assert await store.add("jti", "a", {"n": 3}) is False
 
 

@@ -132,14 +132,13 @@ async def test_the_write_ahead_log_does_not_grow_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.CHECKPOINT_AFTER", 20)
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.LONG_WAL", 200)
     store = SqliteStore(str(tmp_path / "auth.db"))
-    sizes = []
     for round_ in range(10):
         for n in range(40):
             await store.put("jti", f"{round_}-{n}", {"text": "x" * 1000})
             await asyncio.sleep(0.001)
-        sizes.append((tmp_path / "auth.db-wal").stat().st_size)
-    assert sizes[-1] < 3 * sizes[0]
+    assert (tmp_path / "auth.db-wal").stat().st_size < 400 * 4096
     assert (tmp_path / "auth.db").stat().st_size > 200_000
     await store.close()
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+DEEP = 100
+
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """A JSON object of valid Unicode; NaN, half surrogate pairs and bottomless nesting are refused."""
     try:
         value = json.loads(body, parse_constant=_refuse)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if b"\\u" in body or body.count(b"[") + body.count(b"{") > DEEP:  # else neither can be there
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
     if not isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from fastapi import Request
@@ -15,7 +16,11 @@ HOUR = 3600
 
 def address(request: Request) -> str:
     """Who is counted: an IPv4 address, or the /64 that one IPv6 site has."""
-    host = request.client.host if request.client else ""
+    return _site(request.client.host if request.client else "")
+
+
+@lru_cache(maxsize=4096)
+def _site(host: str) -> str:
     try:
         parsed = ip_address(host)
     except ValueError:

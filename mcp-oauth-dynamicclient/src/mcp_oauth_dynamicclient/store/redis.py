@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from ..errors import StoreUnavailable
 from .base import Entry, Kind, Limit, new_version
+from .batch import Batch
 
 PREFIX = "{mcp-oauth}:"
 """In braces: all keys share one slot of a Redis Cluster, as scripts over several keys need."""
@@ -123,6 +124,7 @@ class RedisStore:
             decode_responses=True,
         )
         self._redis: Redis = Redis.from_pool(pool)
+        self._batch = Batch(self._redis)
         script = self._redis.register_script
         self._put, self._add = script(COMMON + PUT), script(COMMON + ADD)
         self._take, self._swap = script(COMMON + TAKE), script(COMMON + SWAP)
@@ -138,7 +140,7 @@ class RedisStore:
         owners: Sequence[str] = (),
     ) -> bool:
         arguments = self._arguments(kind, key, value, expires_at, owners)
-        return bool(await _run(self._add([_name(kind, key)], arguments)))
+        return bool(await _run(self._batch.script(self._add, [_name(kind, key)], arguments)))
 
     async def put(
         self,
@@ -149,14 +151,18 @@ class RedisStore:
         expires_at: float | None = None,
         owners: Sequence[str] = (),
     ) -> None:
-        await _run(self._put([_name(kind, key)], self._arguments(kind, key, value, expires_at, owners)))
+        await _run(
+            self._batch.script(
+                self._put, [_name(kind, key)], self._arguments(kind, key, value, expires_at, owners)
+            )
+        )
 
     async def get(self, kind: Kind, key: str) -> Entry | None:
-        fields = await _run(self._redis.hmget(_name(kind, key), "value", "version", "expires"))
+        fields = await _run(self._batch.command("HMGET", _name(kind, key), "value", "version", "expires"))
         return self._entry(key, fields)
 
     async def take(self, kind: Kind, key: str) -> dict[str, Any] | None:
-        value = await _run(self._take([_name(kind, key)], [key, self._now()]))
+        value = await _run(self._batch.script(self._take, [_name(kind, key)], [key, self._now()]))
         return None if value is None else json.loads(value)
 
     async def swap(
@@ -176,7 +182,7 @@ class RedisStore:
             _score(expires_at),
             self._now(),
         ]
-        return bool(await _run(self._swap([_name(kind, key)], arguments)))
+        return bool(await _run(self._batch.script(self._swap, [_name(kind, key)], arguments)))
 
     async def delete(self, kind: Kind, key: str) -> bool:
         return await self.take(kind, key) is not None
@@ -196,7 +202,9 @@ class RedisStore:
 
     async def increment(self, key: str, *, window: float) -> int:
         now = self._now()
-        return int(await _run(self._increment([_name("counter", key)], [now + window, now])))
+        return int(
+            await _run(self._batch.script(self._increment, [_name("counter", key)], [now + window, now]))
+        )
 
     async def put_within(
         self,
@@ -210,7 +218,7 @@ class RedisStore:
         keys = [_name(kind, key), _name("counter", limit.counter)]
         arguments = self._arguments(kind, key, value, expires_at, ())
         ends = self._now() + limit.window
-        return bool(await _run(self._put_within(keys, [*arguments, limit.allowed, ends])))
+        return bool(await _run(self._batch.script(self._put_within, keys, [*arguments, limit.allowed, ends])))
 
     async def ping(self) -> None:
         await _run(self._redis.exists(_index("key", None)))

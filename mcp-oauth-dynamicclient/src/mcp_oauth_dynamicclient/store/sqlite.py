@@ -64,6 +64,8 @@ BUSY, BUSY_PAUSE = 5.0, 0.01
 """Seconds to wait for another process's transaction, and between attempts."""
 CHECKPOINT_AFTER = 500
 """Transactions after which the WAL goes into the file; some 10 MB."""
+LONG_WAL = 16_000
+"""Pages (of 4 KiB) in the WAL at which writers wait until it begins anew."""
 
 
 class SqliteStore:
@@ -266,14 +268,15 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
 
 
 def _checkpoint(path: str) -> None:
-    """Move what is committed from the WAL into the file, beside readers and writers; then, while writers wait,
-    the little that came meanwhile, so that the WAL begins anew and does not grow without end."""
+    """Move what is committed from the WAL into the file, beside readers and writers. The WAL begins anew with
+    the next write after which nothing is left to move; where writers never pause, they are made to."""
     if path == MEMORY:
         return
     try:
         with closing(sqlite3.connect(path)) as db:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            db.execute("PRAGMA wal_checkpoint(RESTART)")
+            _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages >= LONG_WAL:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error:
         log.warning("the database could not be checkpointed; the next attempt follows", exc_info=True)
 

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-
 from mcp_streamablehttp_client.conversation import Conversation
 from mcp_streamablehttp_client.http1 import HttpClient
 from mcp_streamablehttp_client.settings import Settings
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 Handler = Callable[[Request, Any], Any]
 MODERN = {

@@ -2,8 +2,8 @@
 
 Every operation is one short transaction on the event loop's own thread: it writes to the page cache, which
 takes less time than handing it to another thread would. What waits for a disk, the checkpoint, has a thread;
-what waits for another process (the CLI) sleeps and tries again. WAL lets those read and write beside a running
-server; `synchronous=NORMAL` keeps every committed change through a crash of the process.
+what waits for another process (the CLI) sleeps and tries again. WAL lets such processes read and write beside
+a running server; `synchronous=NORMAL` keeps every committed change through a crash of the process.
 """
 
 from __future__ import annotations

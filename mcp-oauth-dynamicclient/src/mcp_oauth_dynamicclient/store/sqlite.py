@@ -43,13 +43,8 @@ CREATE TABLE owner (
 CREATE INDEX owner_entry ON owner (kind, key);
 """
 INCREMENT = """
-INSERT INTO entry (kind, key, value, version, expires_at)
-VALUES ('counter', :key, '{"count": 1}', :version, :ends)
-ON CONFLICT (kind, key) DO UPDATE SET
-  value = CASE WHEN expires_at > :now
-    THEN json_object('count', json_extract(value, '$.count') + 1) ELSE excluded.value END,
-  expires_at = CASE WHEN expires_at > :now THEN expires_at ELSE excluded.expires_at END
-RETURNING json_extract(value, '$.count')
+UPDATE entry SET value = json_object('count', json_extract(value, '$.count') + 1), version = ?
+WHERE kind = 'counter' AND key = ? AND expires_at > ? RETURNING json_extract(value, '$.count')
 """
 PURGE = """
 DELETE FROM entry WHERE (kind, key) IN (SELECT kind, key FROM entry WHERE expires_at <= ? LIMIT ?)
@@ -298,8 +293,11 @@ def _write(
 
 
 def _increment(db: sqlite3.Connection, key: str, now: float, window: float) -> int:
-    values = {"key": key, "version": new_version(), "now": now, "ends": now + window}
-    count: int = db.execute(INCREMENT, values).fetchone()[0]
+    row = db.execute(INCREMENT, (new_version(), key, now)).fetchone()
+    if row is None:
+        _write(db, "counter", key, {"count": 1}, now + window, ())
+        return 1
+    count: int = row[0]
     return count
 
 

@@ -77,6 +77,22 @@ async def test_what_goes_wrong_here_is_a_server_error_without_a_trace(
     assert "hunter2" not in response.text
 
 
+async def test_what_goes_wrong_in_a_registration_is_told_to_the_log_as_well(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*args: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(app.ctx.clients, "register", broken)
+    transport = httpx.ASGITransport(app.gateway, raise_app_exceptions=True)  # as a server sees it
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as http:
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            await http.post("/register", json={"redirect_uris": ["http://localhost/"]})
+    answer = await app.http.post("/register", json={"redirect_uris": ["http://localhost/"]})
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_body_that_is_too_large_is_refused_before_it_is_whole(app: Any, announced: bool) -> None:
     sent = 0

@@ -107,7 +107,8 @@ def create_app(
     _add_operations(gateway, metrics)
     _add_errors(gateway)
     registration = partial(register.enter, ctx)
-    errors = gateway.exception_handlers
+    # Anything else goes on to where unexpected errors of every endpoint are answered and logged.
+    errors = {kind: handler for kind, handler in gateway.exception_handlers.items() if kind is not Exception}
     gateway.add_middleware(Direct, method="POST", path="/register", endpoint=registration, errors=errors)
     gateway.add_middleware(BodyLimit)
     gateway.add_middleware(OpenCors)

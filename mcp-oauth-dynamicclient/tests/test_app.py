@@ -92,7 +92,6 @@ async def test_what_goes_wrong_in_a_registration_is_told_to_the_log_as_well(
     assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
 
 
-
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_body_that_is_too_large_is_refused_before_it_is_whole(app: Any, announced: bool) -> None:
     sent = 0

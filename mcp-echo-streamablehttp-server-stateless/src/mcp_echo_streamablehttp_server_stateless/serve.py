@@ -9,6 +9,9 @@ from starlette.types import ASGIApp
 
 GRACE = 5
 BACKLOG = 2048
+KEEP_ALIVE = 180
+"""Seconds an idle connection stays open: longer than the pool of the reverse proxy in front, which could
+otherwise send a request on a connection that is being closed."""
 
 
 class CannotListen(Exception):
@@ -38,6 +41,7 @@ def configure(app: ASGIApp, log_level: str) -> uvicorn.Server:
         ws="none",
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
     return uvicorn.Server(config)

@@ -18,6 +18,10 @@ GROUPS = {
 }  # fmt: skip
 """Commands by the module that holds them; read when they are used, so that `--help` needs no server."""
 
+KEEP_ALIVE = 180
+"""Seconds an idle connection stays open: longer than the pool of the reverse proxy in front, which could
+otherwise send a request on a connection that is being closed."""
+
 
 class Commands(click.Group):
     """`serve` is what happens when no command is named."""
@@ -94,5 +98,6 @@ def serve(host: str, port: int, log_level: str) -> None:
         access_log=False,
         server_header=False,
         forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=10,
     )

@@ -15,8 +15,9 @@ import uvicorn
 from .app import ProxyApp, create_app
 from .settings import Settings, SettingsError
 
-_KEEP_ALIVE: Final = 120
-"""Seconds an idle connection stays open: longer than the pool of the reverse proxy in front."""
+_KEEP_ALIVE: Final = 180
+"""Seconds an idle connection stays open: longer than the pool of the reverse proxy in front, which could
+otherwise send a request on a connection that is being closed."""
 
 _GRACE: Final = 30
 """Seconds that calls in flight are given at shutdown."""

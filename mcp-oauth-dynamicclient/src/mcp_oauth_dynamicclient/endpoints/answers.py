@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi.responses import JSONResponse
+from fastapi import Response
+from pydantic_core import to_json
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-def private(content: dict[str, Any], status_code: int = 200) -> JSONResponse:
-    return JSONResponse(content, status_code, NO_STORE)
+def private(content: dict[str, Any], status_code: int = 200) -> Response:
+    return Response(to_json(content), status_code, NO_STORE, "application/json")

@@ -1,7 +1,5 @@
-"""Redis commands that are asked for in the same turn of the event loop, sent together.
-
-A busy server spends more on sending and waiting than on the commands; a quiet one sends each at once.
-"""
+"""Redis commands sent together: a quiet server sends each at once, a busy one collects until the answers to
+the last ones are there, because it spends more on sending and waiting than on the commands."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ class Batch:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: asyncio.Task[None] | None = None
 
     async def script(self, script: AsyncScript, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """Run a registered script; a Redis that was restarted is given it again."""
@@ -39,10 +37,14 @@ class Batch:
         return await answer
 
     def _flush(self) -> None:
-        batch, self._waiting = self._waiting, []
-        task = asyncio.create_task(self._send(batch))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        if self._sending is None and self._waiting:
+            batch, self._waiting = self._waiting, []
+            self._sending = asyncio.create_task(self._send(batch))
+            self._sending.add_done_callback(self._sent)
+
+    def _sent(self, _: asyncio.Task[None]) -> None:
+        self._sending = None
+        self._flush()
 
     async def _send(self, batch: Sequence[tuple[Command, asyncio.Future[Any]]]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

@@ -8,11 +8,11 @@ connection lost before the answer) and still does its work once, because version
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -163,7 +163,7 @@ class RedisStore:
 
     async def take(self, kind: Kind, key: str) -> dict[str, Any] | None:
         value = await _run(self._batch.script(self._take, [_name(kind, key)], [key, self._now()]))
-        return None if value is None else json.loads(value)
+        return None if value is None else from_json(value)
 
     async def swap(
         self,
@@ -177,7 +177,7 @@ class RedisStore:
         arguments: Sequence[Any] = [
             key,
             version,
-            json.dumps(value),
+            to_json(value),
             new_version(),
             _score(expires_at),
             self._now(),
@@ -231,16 +231,16 @@ class RedisStore:
         self, kind: Kind, key: str, value: dict[str, Any], expires_at: float | None, owners: Sequence[str]
     ) -> Sequence[Any]:
         indexes = [_index(kind, None), *(_index(kind, owner) for owner in dict.fromkeys(owners))]
-        return [key, json.dumps(value), new_version(), _score(expires_at), json.dumps(indexes), self._now()]
+        return [key, to_json(value), new_version(), _score(expires_at), to_json(indexes), self._now()]
 
     def _entry(self, key: str, fields: Sequence[str | None]) -> Entry | None:
         value, version, expires = fields
         if value is None or version is None or expires is None:
             return None
         if expires == "inf":
-            return Entry(key, json.loads(value), int(version), None)
+            return Entry(key, from_json(value), int(version), None)
         expires_at = float(expires)
-        return Entry(key, json.loads(value), int(version), expires_at) if expires_at > self._now() else None
+        return Entry(key, from_json(value), int(version), expires_at) if expires_at > self._now() else None
 
 
 async def _run(command: Awaitable[Any]) -> Any:

@@ -9,7 +9,6 @@ a running server; `synchronous=NORMAL` keeps every committed change through a cr
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sqlite3
@@ -19,6 +18,8 @@ from contextlib import closing
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+
+from pydantic_core import from_json, to_json
 
 from ..errors import SettingsError, StoreUnavailable
 from .base import Entry, Kind, Limit, new_version
@@ -116,7 +117,7 @@ class SqliteStore:
         query = "DELETE FROM entry WHERE kind = ? AND key = ? AND expires_at > ? RETURNING value"
         values = (kind, key, self._now())
         row = await self._run(lambda db: db.execute(query, values).fetchone())
-        return json.loads(row[0]) if row else None
+        return from_json(row[0]) if row else None
 
     async def swap(
         self,
@@ -129,7 +130,7 @@ class SqliteStore:
     ) -> bool:
         query = """UPDATE entry SET value = ?, version = ?, expires_at = ?
                    WHERE kind = ? AND key = ? AND version = ? AND expires_at > ?"""
-        new = (json.dumps(value), new_version(), _expiry(expires_at))
+        new = (to_json(value).decode(), new_version(), _expiry(expires_at))
         values = (*new, kind, key, version, self._now())
         return await self._run(lambda db: db.execute(query, values).rowcount == 1)
 
@@ -286,7 +287,7 @@ def _write(
 ) -> None:
     db.execute(
         "INSERT OR REPLACE INTO entry (kind, key, value, version, expires_at) VALUES (?, ?, ?, ?, ?)",
-        (kind, key, json.dumps(value), new_version(), _expiry(expires_at)),
+        (kind, key, to_json(value).decode(), new_version(), _expiry(expires_at)),
     )
     for owner in dict.fromkeys(owners):
         db.execute("INSERT INTO owner (owner, kind, key) VALUES (?, ?, ?)", (owner, kind, key))
@@ -307,4 +308,4 @@ def _expiry(expires_at: float | None) -> float:
 
 def _entry(row: tuple[str, str, int, float]) -> Entry:
     key, value, version, expires_at = row
-    return Entry(key, json.loads(value), version, None if expires_at == NEVER else expires_at)
+    return Entry(key, from_json(value), version, None if expires_at == NEVER else expires_at)

@@ -134,14 +134,12 @@ class Audit:
             "time": when.isoformat(timespec="milliseconds"),
             "event": event,
             "outcome": outcome,
-            "user": user,
-            "client": client,
-            "resource": resource,
-            "reason": reason,
-            **fields,
         }
-        text = json.dumps({name: _clean(name, value) for name, value in line.items() if value is not None})
-        self._out.write(text + "\n")
+        told = {"user": user, "client": client, "resource": resource, "reason": reason, **fields}
+        for name, value in told.items():
+            if value is not None:
+                line[name] = _clean(name, value)
+        self._out.write(json.dumps(line) + "\n")
         if self._observe is not None:
             self._observe(event, outcome)
 

@@ -121,7 +121,9 @@ def _string(name: str, value: object) -> str:
         raise InvalidClientMetadataError(f"{name} is longer than {STRINGS[name]} characters.")
     if name == "client_name":
         # Invisible and direction-changing characters have no place in a name on a consent page.
-        value = "".join(char for char in value if unicodedata.category(char)[0] != "C").strip()
+        if not value.isprintable():
+            value = "".join(char for char in value if unicodedata.category(char)[0] != "C")
+        value = value.strip()
     if name in URIS and not _is_web_page(value):
         raise InvalidClientMetadataError(f"{name} must be an http or https URL.")
     return value

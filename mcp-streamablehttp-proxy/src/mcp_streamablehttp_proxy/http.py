@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
@@ -95,6 +96,7 @@ class Request:
         self.status = 200
         head = [*EVENT_STREAM, *headers]
         await self.send({"type": "http.response.start", "status": 200, "headers": head})
+        await self.send_event(b"")  # without which the head need not be sent
 
     async def send_event(self, event: bytes) -> None:
         await self.send({"type": "http.response.body", "body": event, "more_body": True})
@@ -156,7 +158,11 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
 
 def accepts(headers: Headers) -> tuple[bool, bool]:
     """Whether the client takes (JSON, an event stream). Without an Accept header, neither."""
-    accept = headers.get(b"accept", b"")
+    return _accepted(headers.get(b"accept", b""))
+
+
+@functools.lru_cache(maxsize=64)
+def _accepted(accept: bytes) -> tuple[bool, bool]:
     if b"*/*" in accept:
         return True, True
     accept = accept.lower()

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 
 async def test_messages_pass_byte_for_byte_but_for_the_id(proxy: Any) -> None:
     client = await proxy.opened()
@@ -28,6 +30,42 @@ async def test_initialize_result_is_the_servers_own(proxy: Any) -> None:
     result = await proxy.client().initialize("2025-06-18")
     assert result["capabilities"]["x-unknown"] == {"kept": 1}
     assert result["protocolVersion"] == "2025-06-18"
+
+
+@pytest.mark.parametrize("id_", [0, 7, 1_999_999_999, "a-b.c:d_e", ""])
+async def test_a_server_of_one_session_sees_the_request_as_it_came(proxy: Any, id_: int | str) -> None:
+    client = await proxy.opened()
+    request = {"method": "vendor/thing", "x": [1.50], "id": id_, "jsonrpc": "2.0"}
+    assert (await client.post(request)).json() == {"jsonrpc": "2.0", "id": id_, "result": {}}
+    assert (list(request.items()) in [list(seen.items()) for seen in await seen_by(client)]) == (id_ != "")
+
+
+@pytest.mark.parametrize("id_", [-1, 1.0, 2_000_000_000, 10**15, "é", "a/b", 'quo"te', "x" * 65])
+async def test_an_id_that_a_server_may_write_otherwise_is_replaced_and_given_back(
+    proxy: Any, id_: float | str
+) -> None:
+    client = await proxy.opened()
+    response = await client.post({"jsonrpc": "2.0", "id": id_, "method": "vendor/thing"})
+    assert response.json() == {"jsonrpc": "2.0", "id": id_, "result": {}}
+    found = next(seen for seen in await seen_by(client) if seen["method"] == "vendor/thing")
+    assert 2_000_000_000 <= found["id"] < 2**31
+
+
+async def test_sessions_that_share_a_server_never_share_an_id(start: Any) -> None:
+    proxy = await start(isolation="shared")
+    first, second = await proxy.opened(), await proxy.opened()
+    request = {"jsonrpc": "2.0", "id": 7, "method": "vendor/thing"}
+    for client in (first, second):
+        assert (await client.post(request)).json()["id"] == 7
+    ids = [seen["id"] for seen in await seen_by(first) if seen["method"] == "vendor/thing"]
+    assert len(set(ids)) == 2
+    assert 7 not in ids
+
+
+async def seen_by(client: Any) -> list[dict[str, Any]]:
+    """Every message that the server behind this client has read."""
+    seen: list[dict[str, Any]] = json.loads(await client.call("seen"))
+    return seen
 
 
 async def test_two_requests_with_one_id_are_both_answered_px_id_collision(proxy: Any) -> None:

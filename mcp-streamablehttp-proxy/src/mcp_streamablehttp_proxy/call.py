@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .jsonrpc import Message
+
+_TOKEN: Final = b'"progressToken"'
 
 
 class ChildError(Exception):
@@ -38,32 +40,32 @@ class Owner(Protocol):
 
 
 class Call:
-    """One request on its way. `future` yields the response, whose id is the child's.
+    """One request on its way. `id` is the one that the child got, as raw JSON; `future` yields the
+    response, under that id.
 
     After `interrupt` the old future yields None, and a new one stands in its place.
     """
 
-    __slots__ = ("aside", "client_id", "context", "future", "id", "method", "owner", "started", "token")
+    __slots__ = ("aside", "client_id", "context", "future", "id", "message", "owner", "started")
 
     def __init__(
-        self,
-        id_: int,
-        message: Message,
-        owner: Owner,
-        token: bytes | None,
-        future: asyncio.Future[Message | None],
+        self, id_: bytes, message: Message, owner: Owner, future: asyncio.Future[Message | None]
     ) -> None:
         self.id = id_
         self.client_id = message.id or b"null"
-        self.method = message.method
         self.owner = owner
-        self.token = token
         self.future = future
+        self.message = message
         self.started = time.monotonic()
         self.aside = False
         """Whether what the server asks or logs can never be about this call."""
         self.context: Any = None
         """For the owner; nothing here reads it."""
+
+    @property
+    def token(self) -> bytes | None:
+        """The progress token of the request as it went to the server, as raw JSON."""
+        return progress_token(self.message)
 
     def interrupt(self) -> None:
         """Let whoever awaits the response do something else first."""
@@ -77,6 +79,14 @@ class Call:
             response = await self.future
             if response is not None:
                 return response
+
+
+def progress_token(request: Message) -> bytes | None:
+    """The token under which its client wants to hear of progress, as raw JSON."""
+    if _TOKEN not in request.raw:
+        return None
+    token = request.meta.get("progressToken")
+    return bytes(token) if token is not None else None
 
 
 class Dialect(Owner, Protocol):

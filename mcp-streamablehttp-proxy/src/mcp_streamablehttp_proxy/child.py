@@ -1,7 +1,8 @@
 """One stdio server as a partner in JSON-RPC: ids, pending calls, and who hears what it says.
 
-Several owners (sessions, or requests of the stateless era) may share a child. Every call gets
-an id of the child's own id space, so that owners never collide. What the server says on its
+Several owners (sessions, or requests of the stateless era) may share a child. Their calls get ids
+of the child's own id space, so that owners never collide; where a child serves one session alone,
+its calls keep the ids they came with. What the server says on its
 own goes to the owner it belongs to; what cannot be told to belong to anyone is not shown to
 anyone.
 """
@@ -20,7 +21,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from . import jsonrpc
-from .call import Call, CallCancelled, ChildError, Dialect, Owner
+from .call import Call, CallCancelled, ChildError, Dialect, Owner, progress_token
 from .framing import Oversize
 from .jsonrpc import Kind, Message
 from .process import MAX_UNREAD_INPUT, Process, SpawnError
@@ -34,10 +35,16 @@ _ONLY_FROM_CLIENTS: Final = frozenset({"initialize", "server/discover"})
 _KEPT_TOKENS: Final = 1024
 _SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 _SUBSCRIPTION_BYTES: Final = _SUBSCRIPTION_ID.encode()
+_FIRST_ID: Final = 2_000_000_000
+"""Larger than the ids that a client counts up to, so that no late answer to one is taken for another's,
+and yet 31 bits."""
+_KEPT_ID: Final = re.compile(rb'\d{1,9}|1\d{9}|"[\w.:-]{1,64}"')
+"""An id that every server writes as it read it: smaller than _FIRST_ID, or text without escapes."""
+_ANY_ID: Final = rb'\d{1,10}|"[\w.:-]{1,64}"'
 _ID_IN_HEAD: Final = re.compile(
-    rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(\d+)\s*,\s*"(?:jsonrpc|result|error)"'
+    rb'\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*"id"\s*:\s*(%b)\s*,\s*"(?:jsonrpc|result|error)"' % _ANY_ID
 )
-_ID_IN_TAIL: Final = re.compile(rb'[\]}"]\s*,\s*"id"\s*:\s*(\d+)\s*\}\s*$')
+_ID_IN_TAIL: Final = re.compile(rb'[\]}"]\s*,\s*"id"\s*:\s*(%b)\s*\}\s*$' % _ANY_ID)
 
 
 class Child:
@@ -71,11 +78,11 @@ class Child:
         self.last_used = self.started
         self._process = Process(server, label, self._line, self._exited)
         self._on_end = on_end
-        self._ids = itertools.count(1)
-        self._calls: dict[int, Call] = {}
+        self._ids = itertools.count(_FIRST_ID)
+        self._calls: dict[bytes, Call] = {}
         self._owners: list[Owner] = []
         self._asked: dict[bytes, Owner] = {}
-        self._tokens: OrderedDict[int, tuple[Owner, bytes]] = OrderedDict()
+        self._tokens: OrderedDict[bytes, tuple[Owner, bytes]] = OrderedDict()
         self._junk = 0
         self._fault: str | None = None
 
@@ -110,7 +117,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return self.ended is None and self._process.running
+        return self.ended is None and self._process.pid != 0
 
     @property
     def label(self) -> str:
@@ -148,31 +155,31 @@ class Child:
         for id_ in [id_ for id_, asked in self._asked.items() if asked is owner]:
             del self._asked[id_]
             self._process.write(jsonrpc.error(id_, jsonrpc.INTERNAL_ERROR, "the client has gone"))
-        for number in [number for number, (who, _) in self._tokens.items() if who is owner]:
-            del self._tokens[number]
+        for ours in [ours for ours, (who, _) in self._tokens.items() if who is owner]:
+            del self._tokens[ours]
         self.last_used = time.monotonic()
 
     # towards the server
 
-    def call(self, message: Message, owner: Owner, *, aside: bool = False) -> Call:
-        """Send a request under an id of its own. Raises ChildError if the server cannot take it."""
+    def call(self, message: Message, owner: Owner, *, aside: bool = False, keep_id: bool = False) -> Call:
+        """Send a request, under an id of its own unless the one it has can be kept, which is only for an
+        owner who shares the child with nobody. Raises ChildError if the server cannot take it."""
         self._check()
         if self.dialect is not None and owner is not self.dialect:
             return self.dialect.call(message, owner)
-        number = next(self._ids)
-        token: bytes | None = None
-        if b'"progressToken"' in message.raw and (raw := message.meta.get("progressToken")):
-            token = bytes(raw)
-            if self.joint:
-                meta = {**message.meta, "progressToken": b"%d" % number}
-                params = {**message.params, "_meta": jsonrpc.dump(meta)}
-                message = message.with_params(params)
-                self._remember(number, owner, token)
+        id_ = message.id if keep_id else None
+        if id_ is None or id_ in self._calls or not _KEPT_ID.fullmatch(id_):
+            id_ = b"%d" % next(self._ids)
+        if self.joint and (token := progress_token(message)) is not None:
+            meta = {**message.meta, "progressToken": id_}
+            message = message.with_params({**message.params, "_meta": jsonrpc.dump(meta)})
+            self._remember(id_, owner, token)
+        # A busy server is better woken once for all that comes in one turn of the loop.
+        self._process.write(message.with_id(id_), at_once=not self._calls)
         future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
-        call = Call(number, message, owner, token, future)
+        call = Call(id_, message, owner, future)
         call.aside = aside
-        self._calls[number] = call
-        self._process.write(message.with_id(b"%d" % number))
+        self._calls[id_] = call
         return call
 
     async def ask(self, method: str, params: object, owner: Owner) -> Message:
@@ -189,7 +196,7 @@ class Child:
             wanted = message.params.get("requestId")
             for call in self._calls.values():
                 if call.owner is owner and wanted is not None and bytes(wanted) == call.client_id:
-                    params = {**message.params, "requestId": b"%d" % call.id}
+                    params = {**message.params, "requestId": call.id}
                     self._process.write(message.with_params(params).raw)
                     self._abandon(call, "cancelled by the client")
                     return
@@ -212,7 +219,7 @@ class Child:
             self.dialect.cancel(call, reason)
             return
         if call.id in self._calls:
-            params = {"requestId": call.id, "reason": reason}
+            params = {"requestId": Raw(call.id), "reason": reason}
             self._process.write(jsonrpc.notification("notifications/cancelled", params))
             self._abandon(call, reason)
 
@@ -222,7 +229,7 @@ class Child:
             self.dialect.expire(call, reason)
             return
         if self._calls.pop(call.id, None) is not None:
-            params = {"requestId": call.id, "reason": reason}
+            params = {"requestId": Raw(call.id), "reason": reason}
             self._process.write(jsonrpc.notification("notifications/cancelled", params))
             self._settle(call, f"server {self.server.name} {reason}", jsonrpc.REQUEST_TIMEOUT)
 
@@ -238,8 +245,8 @@ class Child:
         if self._process.unread > MAX_UNREAD_INPUT:
             raise ChildError(f"server {self.server.name} does not read its input")
 
-    def _remember(self, number: int, owner: Owner, token: bytes) -> None:
-        self._tokens[number] = (owner, token)
+    def _remember(self, ours: bytes, owner: Owner, token: bytes) -> None:
+        self._tokens[ours] = (owner, token)
         if len(self._tokens) > _KEPT_TOKENS:
             self._tokens.popitem(last=False)
 
@@ -262,10 +269,7 @@ class Child:
             self._spoken(message)
 
     def _response(self, message: Message) -> None:
-        number = message.id
-        call = None
-        if number is not None and number.isdigit():
-            call = self._calls.pop(int(number), None)
+        call = self._calls.pop(message.id, None) if message.id is not None else None
         if call is None:
             log.debug("late or unknown response dropped", extra=self.tags)
             return
@@ -285,11 +289,11 @@ class Child:
         raw = message.params.get("progressToken")
         token = b"" if raw is None else bytes(raw)
         if self.joint:
-            known = self._tokens.get(int(token)) if token.isdigit() else None
+            known = self._tokens.get(token)
             if known is None:
                 return
             owner, original = known
-            call = self._calls.get(int(token))
+            call = self._calls.get(token)
             message = message.with_params({**message.params, "progressToken": original})
             owner.deliver(message, call)
             return
@@ -320,14 +324,14 @@ class Child:
         if message.method == "notifications/cancelled":
             wanted = bytes(message.params.get("requestId") or b"")
             asked = self._asked.pop(wanted, None)
-            listening = self._calls.get(int(wanted)) if wanted.isdigit() else None
+            listening = self._calls.get(wanted)
             if asked is not None:
                 asked.deliver(message, None)
             elif listening is not None and listening.aside:
                 listening.owner.deliver(message, listening)
             return
         if _SUBSCRIPTION_BYTES in message.raw and (id_ := message.meta.get(_SUBSCRIPTION_ID)) is not None:
-            listening = self._calls.get(int(bytes(id_))) if bytes(id_).isdigit() else None
+            listening = self._calls.get(bytes(id_))
             if listening is not None:
                 listening.owner.deliver(message, listening)
             return
@@ -389,7 +393,7 @@ class Child:
     def _answer_broken(self, head: bytes, tail: bytes, reason: str) -> bool:
         """Answer the call that a broken line was meant for, when that can be made out."""
         found = _ID_IN_HEAD.match(head) or _ID_IN_TAIL.search(tail)
-        call = self._calls.pop(int(found[1]), None) if found else None
+        call = self._calls.pop(found[1], None) if found else None
         if call is None:
             return False
         self._settle(call, f"server {self.server.name} {reason}")
@@ -397,7 +401,7 @@ class Child:
 
     def _settle(self, call: Call, reason: str, code: int = jsonrpc.INTERNAL_ERROR) -> None:
         if not call.future.done():
-            text = jsonrpc.error(b"%d" % call.id, code, reason)
+            text = jsonrpc.error(call.id, code, reason)
             call.future.set_result(jsonrpc.parse(text))
 
     def _exited(self, how: str) -> None:

@@ -56,15 +56,17 @@ class Endpoint:
                 _check_content_type(headers.get(b"content-type", b""))
                 request.body = await read_body(receive, headers, self._max_body)
                 self._metrics.received.inc(len(request.body))
-                if modern or _says_modern(request.body):
+                if modern or _says_modern(request):
                     era = "modern"
                     await self.modern.handle(request)
                 else:
-                    await self.legacy.handle(request)
-            elif request.method not in ("GET", "DELETE") or modern:
+                    await self.legacy.post(request)
+            elif modern or request.method not in ("GET", "DELETE"):
                 await self._refuse(request, _not_allowed(modern))
+            elif request.method == "GET":
+                await self.legacy.get(request)
             else:
-                await self.legacy.handle(request)
+                await self.legacy.delete(request)
         except Disconnected:
             return
         except Refused as refusal:
@@ -116,7 +118,7 @@ class Endpoint:
 
 
 def _check_content_type(value: bytes) -> None:
-    if value.partition(b";")[0].strip().lower() != b"application/json":
+    if value != b"application/json" and value.partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, -32600, "Content-Type must be application/json")
 
 
@@ -125,12 +127,15 @@ def _not_allowed(modern: bool) -> Refused:
     return Refused(405, -32600, "method not allowed", headers=[(b"allow", allow)])
 
 
-def _says_modern(body: bytes) -> bool:
-    """Whether a body without the header of the stateless era carries its envelope all the same."""
-    if _VERSION_END not in body:
+def _says_modern(request: Request) -> bool:
+    """Whether a body without the header of the stateless era carries its envelope all the same; not
+    where the headers name both a session and a version that has sessions."""
+    if b"mcp-session-id" in request.headers and b"mcp-protocol-version" in request.headers:
+        return False
+    if _VERSION_END not in request.body:
         return False
     try:
-        return _VERSION_KEY in jsonrpc.parse(body).meta
+        return _VERSION_KEY in jsonrpc.parse(request.body).meta
     except MessageError:
         return False
 

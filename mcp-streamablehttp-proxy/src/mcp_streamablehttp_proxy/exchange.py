@@ -31,7 +31,7 @@ class Exchange:
 
     def add(self, message: Message) -> Call:
         """Send a request to the child. Raises ChildError."""
-        call = self._child.call(message, self.session)
+        call = self._child.call(message, self.session, keep_id=self.session.exclusive)
         call.context = self
         self.calls.append(call)
         return call

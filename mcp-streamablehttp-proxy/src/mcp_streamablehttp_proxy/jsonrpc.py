@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -29,11 +29,14 @@ _members = msgspec.json.Decoder(Members)
 _items = msgspec.json.Decoder(list[Raw])
 _encode = msgspec.json.encode
 _KEYS: Final = {
-    name: b'"%s":' % name.encode()
+    name: b',"%s":' % name.encode()
     for name in ("jsonrpc", "id", "method", "params", "result", "error", "_meta")
 }
 _ID_START: Final = frozenset(b'"-0123456789')
+_ID_STARTS: Final = frozenset((b"", *(bytes((byte,)) for byte in _ID_START)))
 _NOTHING: Final = Raw()
+_LF: Final = 10
+_CR: Final = 13
 
 
 class MessageError(ValueError):
@@ -54,15 +57,24 @@ class Kind(Enum):
 class Message:
     """One JSON-RPC message. `raw` is one line without line ends; `id` is the id as raw JSON."""
 
-    __slots__ = ("_params", "id", "kind", "members", "method", "raw")
+    __slots__ = ("_members", "_params", "id", "kind", "method", "raw")
 
-    def __init__(self, raw: bytes, members: Members, kind: Kind, id_: bytes | None, method: str) -> None:
+    def __init__(
+        self, raw: bytes, kind: Kind, id_: bytes | None, method: str, members: Members | None = None
+    ) -> None:
         self.raw = raw
-        self.members = members
         self.kind = kind
         self.id = id_
         self.method = method
+        self._members = members
         self._params: Members | None = None
+
+    @property
+    def members(self) -> Members:
+        """Its top-level members, in order."""
+        if self._members is None:
+            self._members = split(self.raw)
+        return self._members
 
     @property
     def params(self) -> Members:
@@ -85,18 +97,56 @@ class Message:
         return self.members.get("error")
 
     def with_id(self, id_: bytes) -> bytes:
-        """The same message under another id."""
+        """The same message under this id."""
+        if id_ == self.id:
+            return self.raw
         return dump({**self.members, "id": id_})
 
     def with_params(self, params: Mapping[str, Raw | bytes]) -> Message:
         """The same message with other params."""
         members = {**self.members, "params": Raw(dump(params))}
-        return Message(dump(members), members, self.kind, self.id, self.method)
+        return Message(dump(members), self.kind, self.id, self.method, members)
+
+
+class _Outline(msgspec.Struct, gc=False):
+    """What routing must know of a message; the rest is only checked to be JSON."""
+
+    jsonrpc: Literal["2.0"]
+    id: Raw = _NOTHING
+    method: str | UnsetType = UNSET
+    result: Raw = _NOTHING
+    error: Raw = _NOTHING
+
+
+_outline = msgspec.json.Decoder(_Outline)
 
 
 def parse(data: bytes) -> Message:
     """Read one message. Raises MessageError: -32700 for what is no JSON, else -32600."""
     data = one_line(data)
+    try:
+        if not data.isascii():
+            data.decode()
+        outline = _outline.decode(data)
+    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        return _parse_exactly(data)
+    id_ = bytes(outline.id)
+    if id_[:1] not in _ID_STARTS:
+        return _parse_exactly(data)
+    method = outline.method
+    if method is not UNSET:
+        return (
+            Message(data, Kind.REQUEST, id_, method)
+            if id_
+            else Message(data, Kind.NOTIFICATION, None, method)
+        )
+    if id_ and (outline.result is _NOTHING) != (outline.error is _NOTHING):
+        return Message(data, Kind.RESPONSE, id_, "")
+    return _parse_exactly(data)
+
+
+def _parse_exactly(data: bytes) -> Message:
+    """The slow way, which says what is wrong and knows what is rare."""
     try:
         members = split(data)
     except msgspec.ValidationError:
@@ -111,19 +161,19 @@ def parse(data: bytes) -> Message:
         if not isinstance(method, str):
             raise MessageError(INVALID_REQUEST, 'member "method" must be a string')
         if id_ is None:
-            return Message(data, members, Kind.NOTIFICATION, None, method)
+            return Message(data, Kind.NOTIFICATION, None, method, members)
         if id_[0] not in _ID_START:
             raise MessageError(INVALID_REQUEST, 'member "id" must be a string or a number')
-        return Message(data, members, Kind.REQUEST, id_, method)
+        return Message(data, Kind.REQUEST, id_, method, members)
     if ("result" in members) == ("error" in members):
         raise MessageError(INVALID_REQUEST, 'a message has "method", or exactly one of "result" and "error"')
     if id_ is None or id_ == b"null":
         if "error" not in members:
             raise MessageError(INVALID_REQUEST, "a result needs the id of its request")
-        return Message(data, members, Kind.RESPONSE, None, "")
+        return Message(data, Kind.RESPONSE, None, "", members)
     if id_[0] not in _ID_START:
         raise MessageError(INVALID_REQUEST, 'member "id" must be a string or a number')
-    return Message(data, members, Kind.RESPONSE, id_, "")
+    return Message(data, Kind.RESPONSE, id_, "", members)
 
 
 _VERSION: Final = Raw(b'"2.0"')
@@ -197,7 +247,7 @@ def _skip(text: str, at: int) -> int:
 
 def one_line(data: bytes) -> bytes:
     """The same JSON without raw line ends, so that it fits a stdio line or an SSE data field."""
-    if b"\n" in data or b"\r" in data:
+    if _LF in data or _CR in data:
         try:
             # Inside a string a raw line end is no JSON; elsewhere it is white space.
             _python_value.decode(data.decode())
@@ -232,20 +282,21 @@ def encode(value: object) -> bytes:
 
 def dump(members: Mapping[str, Raw | bytes]) -> bytes:
     """An object from raw members, in order."""
-    keys = _KEYS
-    parts: list[bytes | Raw] = []
+    parts: list[bytes | Raw] = [b"{"]
     for key, value in members.items():
-        parts += (b",", keys.get(key) or _key(key), value)
-    parts[:1] = (b"{",)
+        parts.append(_KEYS.get(key) or _key(key))
+        parts.append(value)
+    if len(parts) > 1:
+        parts[1] = bytes(parts[1])[1:]  # without the comma
     parts.append(b"}")
     return b"".join(parts)
 
 
 def _key(name: str) -> bytes:
     try:
-        return _encode(name) + b":"
+        return b",%b:" % _encode(name)
     except UnicodeEncodeError:
-        return json.dumps(name).encode() + b":"
+        return b",%b:" % json.dumps(name).encode()
 
 
 def request(id_: int | str, method: str, params: object = None) -> bytes:

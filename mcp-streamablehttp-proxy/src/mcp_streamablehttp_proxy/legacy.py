@@ -11,6 +11,7 @@ from typing import Final
 from . import jsonrpc, trace
 from .call import Call, CallCancelled, ChildError
 from .child import Child
+from .deadlines import Deadlines
 from .exchange import Exchange
 from .http import Refused, Request, accepts, event
 from .jsonrpc import INVALID_REQUEST, Kind, Message
@@ -26,23 +27,16 @@ _GONE: Final = "session not found: it ended, or never was; send initialize again
 
 
 class LegacyEra:
-    """Answers POST, GET and DELETE of sessions."""
+    """Answers POST, GET and DELETE of sessions. Each raises Refused, MessageError, ChildError,
+    Unavailable or Disconnected, when nothing was answered."""
 
     def __init__(self, server: Server, settings: Settings, pool: Pool, metrics: ServerMetrics) -> None:
         self._server = server
         self._settings = settings
         self._metrics = metrics
         self.sessions = Sessions(pool, settings)
-
-    async def handle(self, request: Request) -> None:
-        """Answer one request. Raises Refused, MessageError, ChildError, Unavailable, Disconnected."""
-        if request.method == "POST":
-            await self._post(request)
-        elif request.method == "GET":
-            await self._get(request)
-        else:
-            self._close(self._session(request), "deleted by the client")
-            await request.respond(200)
+        self._streamed: Deadlines[Exchange] = Deadlines(settings.stream_after, Exchange.open_stream)
+        self._expiring: Deadlines[Exchange] = Deadlines(server.request_timeout, Exchange.expire)
 
     def _session(self, request: Request) -> Session:
         id_ = request.headers.get(_SESSION)
@@ -51,7 +45,6 @@ class LegacyEra:
         session = self.sessions.get(id_, request.principal)
         if session is None:
             raise Refused(404, INVALID_REQUEST, _GONE)
-        session.touch()
         return session
 
     def _close(self, session: Session, reason: str) -> None:
@@ -72,7 +65,7 @@ class LegacyEra:
 
     # POST
 
-    async def _post(self, request: Request) -> None:
+    async def post(self, request: Request) -> None:
         json, sse = accepts(request.headers)
         if not json and not sse:
             raise Refused(406, INVALID_REQUEST, "Accept must list application/json and text/event-stream")
@@ -126,13 +119,14 @@ class LegacyEra:
     async def _request(
         self, request: Request, session: Session, message: Message, json: bool, sse: bool
     ) -> None:
-        child = await _child(session)
+        child = session.child_at_hand or await _child(session)
         exchange = Exchange(session, child, self._settings, sse)
         call = self._call(request, exchange, message)
         if isinstance(call, bytes):
             await _answer(request, json, call)
             return
-        timer = self._timer(exchange)
+        deadlines = self._streamed if sse else self._expiring
+        deadlines.add(exchange)
         try:
             response = await call.future
         except (ChildError, CallCancelled):
@@ -143,16 +137,10 @@ class LegacyEra:
                 return
             body = response.with_id(call.client_id)
         finally:
-            timer.cancel()
+            deadlines.remove(exchange)
             self._metrics.latency.observe(time.monotonic() - call.started)
         self._metrics.sent.inc(len(body))
         await _answer(request, json, body)
-
-    def _timer(self, exchange: Exchange) -> asyncio.TimerHandle:
-        loop = asyncio.get_running_loop()
-        if exchange.streamable:
-            return loop.call_later(self._settings.stream_after, exchange.open_stream)
-        return loop.call_later(self._server.request_timeout, exchange.expire)
 
     def _call(self, request: Request, exchange: Exchange, message: Message) -> Call | bytes:
         """Send a request on its way; the answer itself if the child need not be asked."""
@@ -187,11 +175,12 @@ class LegacyEra:
             if not exchange.calls and not answers:
                 await request.respond(202)
                 return
-            timer = self._timer(exchange)
+            deadlines = self._streamed if sse else self._expiring
+            deadlines.add(exchange)
             try:
                 collected = await exchange.collect()
             finally:
-                timer.cancel()
+                deadlines.remove(exchange)
             if collected is None:
                 for answer in answers:
                     session.emit(exchange.open_stream(), answer)
@@ -204,7 +193,7 @@ class LegacyEra:
 
     # GET
 
-    async def _get(self, request: Request) -> None:
+    async def get(self, request: Request) -> None:
         if not accepts(request.headers)[1]:
             raise Refused(406, INVALID_REQUEST, "Accept must list text/event-stream")
         session = self._session(request)
@@ -230,6 +219,12 @@ class LegacyEra:
         finally:
             session.active -= 1
             session.touch()
+
+    # DELETE
+
+    async def delete(self, request: Request) -> None:
+        self._close(self._session(request), "deleted by the client")
+        await request.respond(200)
 
 
 def finished(number: int) -> Stream:

@@ -76,22 +76,23 @@ class Process(asyncio.SubprocessProtocol):
         self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
 
     @property
-    def running(self) -> bool:
-        return self._stdin is not None and not self._ended.is_set()
-
-    @property
     def unread(self) -> int:
         """Bytes written that the server has not read yet."""
         return 0 if self._stdin is None else self._stdin.get_write_buffer_size()
 
-    def write(self, line: bytes) -> None:
-        """Send one line. Silently lost when the process has ended: `on_exit` tells."""
+    def write(self, line: bytes, *, at_once: bool = False) -> None:
+        """Send one line, at once or with all others of this turn of the loop. Silently lost when the
+        process has ended: `on_exit` tells."""
         if self._stdin is not None and not self._ended.is_set():
             if self._server.log_bodies:
                 self._log("to server", line)
-            if not self._unwritten:
+            if self._unwritten:
+                self._unwritten += (line, b"\n")
+            elif at_once:
+                self._stdin.write(line + b"\n")
+            else:
+                self._unwritten += (line, b"\n")
                 asyncio.get_running_loop().call_soon(self._flush)
-            self._unwritten += (line, b"\n")
 
     def _flush(self) -> None:
         """Write what came in one turn of the loop at once: that wakes the server once, too."""

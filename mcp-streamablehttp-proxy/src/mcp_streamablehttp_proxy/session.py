@@ -80,7 +80,7 @@ class Session:
         child.attach(self)
         if child.greeting is not None:
             return child.greeting
-        call = child.call(message, self)
+        call = child.call(message, self, keep_id=True)
         patience = self._pool.server.start_timeout
         late = asyncio.get_running_loop().call_later(
             patience, child.fail, f"did not answer initialize within {patience:g} s"
@@ -100,10 +100,15 @@ class Session:
         result = introduction_for(introduction, requested if isinstance(requested, str) else "")
         return jsonrpc.parse(jsonrpc.result(message.id or b"null", result))
 
+    @property
+    def child_at_hand(self) -> Child | None:
+        """The child that serves this session, if nothing must be done to have it."""
+        child = self._child
+        return child if child is not None and child.alive else None
+
     async def child(self) -> Child:
         """The child that serves this session. Raises ChildError, Unavailable."""
-        child = self._child
-        if child is not None and child.alive:
+        if (child := self.child_at_hand) is not None:
             return child
         if self.exclusive:
             raise ChildError(f"server {self._pool.server.name} {self.ended or 'has ended'}")

@@ -38,10 +38,9 @@ class Conversation(Call):
 
     __slots__ = ("answers", "leg", "message", "open", "rounds", "state")
 
-    def __init__(self, id_: int, message: Message, owner: Owner) -> None:
+    def __init__(self, id_: bytes, message: Message, owner: Owner) -> None:
         future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
-        super().__init__(id_, message, owner, None, future)
-        self.message = message
+        super().__init__(id_, message, owner, future)
         self.leg: Call | None = None
         self.open: dict[bytes, tuple[str, str]] = {}
         """Questions to the session by their id: key and method."""
@@ -62,7 +61,7 @@ class Interpreter:
             envelope.CLIENT_INFO: client_info,
             envelope.CLIENT_CAPABILITIES: client_capabilities,
         }
-        self._conversations: dict[int, Conversation] = {}
+        self._conversations: dict[bytes, Conversation] = {}
         self._numbers = itertools.count(1)
         self._questions = itertools.count(1)
         self._uris: list[str] = []
@@ -73,9 +72,9 @@ class Interpreter:
 
     def call(self, message: Message, owner: Owner) -> Call:
         """Send a request, or answer it here. Raises ChildError."""
-        conversation = Conversation(-next(self._numbers), message, owner)
+        conversation = Conversation(b"%d" % next(self._numbers), message, owner)
         if (result := self._own(message)) is not None:
-            _settle(conversation, jsonrpc.parse(jsonrpc.result(b"%d" % conversation.id, result)))
+            _settle(conversation, jsonrpc.parse(jsonrpc.result(conversation.id, result)))
         else:
             self._send(conversation)
             self._conversations[conversation.id] = conversation
@@ -200,7 +199,7 @@ class Interpreter:
             if members.get("resultType") == Raw(b'"input_required"'):
                 self._ask(conversation, members)
                 return
-            changed = result_to_handshake(response.result, conversation.method)
+            changed = result_to_handshake(response.result, conversation.message.method)
             response = jsonrpc.parse(jsonrpc.dump({**response.members, "result": changed}))
         del self._conversations[conversation.id]
         _settle(conversation, response)
@@ -339,4 +338,4 @@ def _settle(conversation: Conversation, response: Message) -> None:
 
 
 def _error(conversation: Conversation, code: int, reason: str) -> Message:
-    return jsonrpc.parse(jsonrpc.error(b"%d" % conversation.id, code, reason))
+    return jsonrpc.parse(jsonrpc.error(conversation.id, code, reason))

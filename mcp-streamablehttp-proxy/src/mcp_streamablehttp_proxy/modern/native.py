@@ -69,7 +69,7 @@ async def broken(answer: Answer, errand: Errand, problem: ChildError) -> None:
 
 def with_result(response: Message, result: Raw) -> Message:
     members = {**response.members, "result": result}
-    return Message(jsonrpc.dump(members), members, response.kind, response.id, "")
+    return Message(jsonrpc.dump(members), response.kind, response.id, "", members)
 
 
 def _retagged(result: Raw, id_: bytes) -> Raw:

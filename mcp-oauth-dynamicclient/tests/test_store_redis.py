@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 from mcp_oauth_dynamicclient.errors import StoreUnavailable
-from mcp_oauth_dynamicclient.store.redis import RedisStore
+from mcp_oauth_dynamicclient.store.redis import ADD, SWAP, RedisStore
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ async def test_a_write_whose_answer_was_lost_is_done_once_when_sent_again(
     store: RedisStore, clock: Any
 ) -> None:
     arguments = store._arguments("jti", "a", {"n": 1}, None, ())
-    assert await store._batch.script(store._add, ["{mcp-oauth}:jti:a"], arguments) == 1
-    assert await store._batch.script(store._add, ["{mcp-oauth}:jti:a"], arguments) == 1
+    assert await store._batch.script(ADD, ["{mcp-oauth}:jti:a"], arguments) == 1
+    assert await store._batch.script(ADD, ["{mcp-oauth}:jti:a"], arguments) == 1
     entry = await store.get("jti", "a")
     assert entry is not None
     again = ["a", entry.version, '{"n": 2}', 4711, "inf", clock()]
-    assert await store._batch.script(store._swap, ["{mcp-oauth}:jti:a"], again) == 1
-    assert await store._batch.script(store._swap, ["{mcp-oauth}:jti:a"], again) == 1
+    assert await store._batch.script(SWAP, ["{mcp-oauth}:jti:a"], again) == 1
+    assert await store._batch.script(SWAP, ["{mcp-oauth}:jti:a"], again) == 1
     assert await store.add("jti", "a", {"n": 3}) is False
 
 
@@ -79,7 +79,7 @@ async def test_every_operation_says_that_redis_is_away_and_works_again_after_a_r
     store: RedisStore, redis_server: Any
 ) -> None:
     await store.put("grant", "a", {"n": 1}, owners=["user:1"])
-    await asyncio.gather(*(store.get("grant", "a") for _ in range(30)))  # many pooled connections
+    await asyncio.gather(*(store.get("grant", "a") for _ in range(30)))
     redis_server.kill()
     try:
         with pytest.raises(StoreUnavailable):
@@ -115,3 +115,49 @@ async def test_a_wrong_password_is_an_unavailable_store(redis_server: Any, raw: 
         await raw.config_set("requirepass", "")
         await right.close()
         await wrong.close()
+
+
+async def test_a_connection_closed_while_idle_is_opened_again(
+    store: RedisStore, raw: redis.asyncio.Redis
+) -> None:
+    await store.put("grant", "a", {"n": 1})
+    assert await raw.client_kill_filter(_type="normal", skipme=True) >= 1
+    entry = await store.get("grant", "a")
+    assert entry is not None
+    assert entry.value == {"n": 1}
+
+
+async def test_after_an_answer_that_cannot_be_read_every_answer_is_its_own(
+    store: RedisStore, raw: redis.asyncio.Redis
+) -> None:
+    for number in range(20):
+        await store.put("grant", str(number), {"n": number})
+    await raw.hset("{mcp-oauth}:grant:3", "value", b"\xff")
+    found = await asyncio.gather(*(store.get("grant", str(n)) for n in range(20)), return_exceptions=True)
+    assert isinstance(found[3], Exception)
+    for number in range(4, 20):
+        entry = await store.get("grant", str(number))
+        assert entry is not None
+        assert entry.value == {"n": number}
+
+
+async def test_a_redis_that_forgot_its_scripts_is_given_them_again(
+    store: RedisStore, raw: redis.asyncio.Redis
+) -> None:
+    await store.put("grant", "a", {"n": 1})
+    await raw.script_flush()
+    await store.put("grant", "a", {"n": 2})
+    entry = await store.get("grant", "a")
+    assert entry is not None
+    assert entry.value == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("rediss://localhost/1", redis.asyncio.SSLConnection),
+        ("unix:///run/redis.sock", redis.asyncio.UnixDomainSocketConnection),
+    ],
+)
+async def test_the_url_chooses_the_kind_of_connection(url: str, kind: type[Any]) -> None:
+    assert isinstance(RedisStore(url)._batch._connection, kind)

@@ -8,7 +8,7 @@ Values are JSON objects. An expired entry is never returned. Every method raises
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -116,5 +116,6 @@ class Store(Protocol):
 
 
 def new_version() -> int:
-    """Never used before, so that an entry deleted and made anew cannot be taken for the old one."""
-    return secrets.randbits(53)
+    """Never used before, so that an entry deleted and made anew cannot be taken for the old one; it is not a
+    secret, so it need not ask the kernel."""
+    return random.getrandbits(53)

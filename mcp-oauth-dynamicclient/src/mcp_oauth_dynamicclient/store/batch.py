@@ -1,31 +1,52 @@
-"""Redis commands sent together: a quiet server sends each at once, a busy one collects until the answers to
-the last ones are there, because it spends more on sending and waiting than on the commands."""
+"""Redis commands sent together over one connection: a quiet server sends each at once, a busy one collects
+until the answers to the last ones are there, because sending and waiting take longer than the commands.
+
+A connection of redis-py does the talking, without its pool and pipelines, which take as long as the commands.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-from redis.exceptions import NoScriptError
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Command = tuple[Any, ...]
 
+TIMEOUT = 2.0
+"""Seconds for one attempt at a batch."""
+RETRIES = 2
+
+
+class Script:
+    """A Lua script that Redis knows by its digest once it has run."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
 
 class Batch:
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    """Commands must bear being sent twice: a connection may be lost before the answer."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES)
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
 
-    async def script(self, script: AsyncScript, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """Run a registered script; a Redis that was restarted is given it again."""
+    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a script; a Redis that was restarted is given it again."""
         try:
-            return await self.command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            return await self.command("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await self.command("EVAL", script.script, len(keys), *keys, *arguments)
+            return await self.command("EVAL", script.text, len(keys), *keys, *arguments)
 
     async def command(self, *command: Any) -> Any:
         """Raises RedisError or OSError, each command its own."""
@@ -35,6 +56,9 @@ class Batch:
         if len(self._waiting) == 1:
             loop.call_soon(self._flush)
         return await answer
+
+    async def close(self) -> None:
+        await self._connection.disconnect()
 
     def _flush(self) -> None:
         if self._sending is None and self._waiting:
@@ -47,11 +71,10 @@ class Batch:
         self._flush()
 
     async def _send(self, batch: Sequence[tuple[Command, asyncio.Future[Any]]]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command)
+        commands = [command for command, _ in batch]
+        results: Sequence[Any]
         try:
-            results = await pipeline.execute(raise_on_error=False)
+            results = await self._retry.call_with_retry(lambda: self._exchange(commands), self._disconnect)
         except Exception as error:  # whatever it is, nobody is left waiting
             results = [error] * len(batch)
         for (_, answer), result in zip(batch, results, strict=True):
@@ -61,3 +84,24 @@ class Batch:
                 answer.set_exception(result)
             else:
                 answer.set_result(result)
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await self._attempt(commands)
+        except TimeoutError:
+            raise RedisTimeoutError("no answer in time") from None
+
+    async def _attempt(self, commands: Sequence[Command]) -> list[Any]:
+        connection = self._connection
+        answers: list[Any] = []
+        await connection.send_packed_command(connection.pack_commands(commands))
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response())
+            except ResponseError as error:
+                answers.append(error)
+        return answers
+
+    async def _disconnect(self, _: Exception) -> None:
+        await self._connection.disconnect(nowait=True)

@@ -8,24 +8,24 @@ connection lost before the answer) and still does its work once, because version
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError
 
 from ..errors import StoreUnavailable
 from .base import Entry, Kind, Limit, new_version
-from .batch import Batch
+from .batch import Batch, Script
 
 PREFIX = "{mcp-oauth}:"
 """In braces: all keys share one slot of a Redis Cluster, as scripts over several keys need."""
-TIMEOUT = 2.0
-CONNECTIONS = 64
 PAGE = 200
 
 COMMON = """
@@ -68,27 +68,33 @@ local function count(counter, ends, now)
   return redis.call('HINCRBY', counter, 'count', 1)
 end
 """
-PUT = """
+
+
+def _script(work: str) -> Script:
+    return Script(COMMON + work)
+
+
+PUT = _script("""
 local key, value, version, expires, indexes, now = unpack(ARGV)
 write(KEYS[1], key, value, version, expires, indexes, now)
 return 1
-"""
-ADD = """
+""")
+ADD = _script("""
 local key, value, version, expires, indexes, now = unpack(ARGV)
 if live(KEYS[1], now) then
   return redis.call('HGET', KEYS[1], 'version') == version and 1 or 0
 end
 write(KEYS[1], key, value, version, expires, indexes, now)
 return 1
-"""
-TAKE = """
+""")
+TAKE = _script("""
 local key, now = unpack(ARGV)
 if not live(KEYS[1], now) then return false end
 local value = redis.call('HGET', KEYS[1], 'value')
 drop(KEYS[1], key)
 return value
-"""
-SWAP = """
+""")
+SWAP = _script("""
 local key, old, value, version, expires, now = unpack(ARGV)
 if not live(KEYS[1], now) then return 0 end
 local found = redis.call('HGET', KEYS[1], 'version')
@@ -98,37 +104,37 @@ redis.call('HSET', KEYS[1], 'value', value, 'version', version, 'expires', expir
 file(redis.call('HGET', KEYS[1], 'indexes'), key, expires, now)
 expire(KEYS[1], expires)
 return 1
-"""
-INCREMENT = """
+""")
+INCREMENT = _script("""
 local ends, now = unpack(ARGV)
 return count(KEYS[1], ends, now)
-"""
-PUT_WITHIN = """
+""")
+PUT_WITHIN = _script("""
 local key, value, version, expires, indexes, now, allowed, ends = unpack(ARGV)
 if count(KEYS[2], ends, now) > tonumber(allowed) then return 0 end
 write(KEYS[1], key, value, version, expires, indexes, now)
 return 1
-"""
+""")
+
+
+class PackingConnection(Connection):
+    """Packs commands by hiredis, which redis-py does by itself only in its blocking connections."""
+
+    _serializer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        packed: list[bytes] = self._serializer.pack(*args)
+        return packed
 
 
 class RedisStore:
     def __init__(self, url: str, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=2),
-            decode_responses=True,
+        # A pool for its reading of the URL: `rediss` and `unix` bring connections of their own.
+        pool: Any = ConnectionPool.from_url(
+            url, connection_class=PackingConnection, retry=Retry(NoBackoff(), 0), decode_responses=True
         )
-        self._redis: Redis = Redis.from_pool(pool)
-        self._batch = Batch(self._redis)
-        script = self._redis.register_script
-        self._put, self._add = script(COMMON + PUT), script(COMMON + ADD)
-        self._take, self._swap = script(COMMON + TAKE), script(COMMON + SWAP)
-        self._increment, self._put_within = script(COMMON + INCREMENT), script(COMMON + PUT_WITHIN)
+        self._batch = Batch(pool.make_connection())
 
     async def add(
         self,
@@ -140,7 +146,7 @@ class RedisStore:
         owners: Sequence[str] = (),
     ) -> bool:
         arguments = self._arguments(kind, key, value, expires_at, owners)
-        return bool(await _run(self._batch.script(self._add, [_name(kind, key)], arguments)))
+        return bool(await _run(self._batch.script(ADD, [_name(kind, key)], arguments)))
 
     async def put(
         self,
@@ -152,9 +158,7 @@ class RedisStore:
         owners: Sequence[str] = (),
     ) -> None:
         await _run(
-            self._batch.script(
-                self._put, [_name(kind, key)], self._arguments(kind, key, value, expires_at, owners)
-            )
+            self._batch.script(PUT, [_name(kind, key)], self._arguments(kind, key, value, expires_at, owners))
         )
 
     async def get(self, kind: Kind, key: str) -> Entry | None:
@@ -162,7 +166,7 @@ class RedisStore:
         return self._entry(key, fields)
 
     async def take(self, kind: Kind, key: str) -> dict[str, Any] | None:
-        value = await _run(self._batch.script(self._take, [_name(kind, key)], [key, self._now()]))
+        value = await _run(self._batch.script(TAKE, [_name(kind, key)], [key, self._now()]))
         return None if value is None else from_json(value)
 
     async def swap(
@@ -182,29 +186,23 @@ class RedisStore:
             _score(expires_at),
             self._now(),
         ]
-        return bool(await _run(self._batch.script(self._swap, [_name(kind, key)], arguments)))
+        return bool(await _run(self._batch.script(SWAP, [_name(kind, key)], arguments)))
 
     async def delete(self, kind: Kind, key: str) -> bool:
         return await self.take(kind, key) is not None
 
     async def list(self, kind: Kind, owner: str | None = None) -> AsyncIterator[Entry]:
-        members = self._redis.zrangebyscore(_index(kind, owner), f"({self._now()}", "+inf")
+        members = self._batch.command("ZRANGEBYSCORE", _index(kind, owner), f"({self._now()}", "+inf")
         keys = await _run(members)
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
-            pipeline = self._redis.pipeline(transaction=False)
-            for key in page:
-                pipeline.hmget(_name(kind, key), "value", "version", "expires")
-            for key, fields in zip(page, await _run(pipeline.execute()), strict=True):
-                entry = self._entry(key, fields)
+            for entry in await asyncio.gather(*(self.get(kind, key) for key in page)):
                 if entry is not None:
                     yield entry
 
     async def increment(self, key: str, *, window: float) -> int:
         now = self._now()
-        return int(
-            await _run(self._batch.script(self._increment, [_name("counter", key)], [now + window, now]))
-        )
+        return int(await _run(self._batch.script(INCREMENT, [_name("counter", key)], [now + window, now])))
 
     async def put_within(
         self,
@@ -218,14 +216,13 @@ class RedisStore:
         keys = [_name(kind, key), _name("counter", limit.counter)]
         arguments = self._arguments(kind, key, value, expires_at, ())
         ends = self._now() + limit.window
-        return bool(await _run(self._batch.script(self._put_within, keys, [*arguments, limit.allowed, ends])))
+        return bool(await _run(self._batch.script(PUT_WITHIN, keys, [*arguments, limit.allowed, ends])))
 
     async def ping(self) -> None:
-        await _run(self._redis.exists(_index("key", None)))
+        await _run(self._batch.command("EXISTS", _index("key", None)))
 
     async def close(self) -> None:
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self._batch.close()
 
     def _arguments(
         self, kind: Kind, key: str, value: dict[str, Any], expires_at: float | None, owners: Sequence[str]

@@ -65,6 +65,7 @@ def serve(host: str, port: int, log_level: str) -> None:
     import uvicorn
 
     from .app import create_app
+    from .protocol import JoiningProtocol
     from .store import open_store
 
     settings = usable_settings()
@@ -92,6 +93,7 @@ def serve(host: str, port: int, log_level: str) -> None:
     # The access log is off: the query of an authorization request or a callback holds codes.
     uvicorn.run(
         app,
+        http=JoiningProtocol,
         host=host,
         port=port,
         log_level=log_level,

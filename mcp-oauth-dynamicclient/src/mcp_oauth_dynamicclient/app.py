@@ -56,17 +56,23 @@ from .tokens import Tokens
 
 log = logging.getLogger(__name__)
 
+REGISTRATION = "/register"
+
 
 class Gateway(FastAPI):
-    """An application whose /verify is answered before any middleware or routing is asked."""
+    """An application whose /verify is answered before any middleware or routing is asked, and whose
+    registrations skip what FastAPI adds to Starlette."""
 
     ctx: Context
     verify: Verify
     owns_store: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/verify":
+        path = scope["path"] if scope["type"] == "http" else None
+        if path == "/verify":
             await self.verify(scope, receive, send)
+        elif path == REGISTRATION:
+            await super(FastAPI, self).__call__(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -109,8 +115,8 @@ def create_app(
     registration = partial(register.enter, ctx)
     # Anything else goes on to where unexpected errors of every endpoint are answered and logged.
     errors = {kind: handler for kind, handler in gateway.exception_handlers.items() if kind is not Exception}
-    gateway.add_middleware(Direct, method="POST", path="/register", endpoint=registration, errors=errors)
     gateway.add_middleware(BodyLimit)
+    gateway.add_middleware(Direct, method="POST", path=REGISTRATION, endpoint=registration, errors=errors)
     gateway.add_middleware(OpenCors)
     gateway.add_middleware(SecurityHeaders, https=settings.secure_cookies)
     return gateway

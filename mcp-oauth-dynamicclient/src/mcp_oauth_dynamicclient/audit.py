@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -139,7 +140,7 @@ class Audit:
         for name, value in told.items():
             if value is not None:
                 line[name] = _clean(name, value)
-        self._out.write(json.dumps(line) + "\n")
+        self._out.write(_encode(line) + "\n")
         if self._observe is not None:
             self._observe(event, outcome)
 
@@ -147,8 +148,17 @@ class Audit:
         self._out.close()
 
 
+_encode = json.JSONEncoder().encode
+"""In ASCII, so that no character of a value ends the line for anybody."""
+
+
+@lru_cache(maxsize=256)
+def _is_secret(name: str) -> bool:
+    return SECRET_FIELD.search(name) is not None
+
+
 def _clean(name: str, value: object) -> object:
-    if SECRET_FIELD.search(name):
+    if _is_secret(name):
         return REDACTED
     if isinstance(value, bool | int | float):
         return value

@@ -35,6 +35,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._counters: dict[tuple[str, str], Counter] = {}
         self._decisions = Counter(
             "mcp_oauth_decisions", "Audited decisions.", ["event", "outcome"], registry=self._registry
         )
@@ -48,7 +49,10 @@ class Metrics:
 
     def observe(self, event: str, outcome: str) -> None:
         """Count an audited decision; given to Audit."""
-        self._decisions.labels(event, outcome).inc()
+        counter = self._counters.get((event, outcome))
+        if counter is None:
+            counter = self._counters[event, outcome] = self._decisions.labels(event, outcome)
+        counter.inc()
 
     def exposition(self) -> bytes:
         return generate_latest(self._registry)

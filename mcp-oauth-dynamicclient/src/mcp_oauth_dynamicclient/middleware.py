@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -98,10 +98,10 @@ class OpenCors:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._covers(scope["path"]) or "origin" not in Headers(scope=scope):
+        names = dict(scope.get("headers", ()))
+        if scope["type"] != "http" or b"origin" not in names or not self._covers(scope["path"]):
             return await self._app(scope, receive, send)
-        preflight = "access-control-request-method" in Headers(scope=scope)
-        if scope["method"] == "OPTIONS" and preflight:
+        if scope["method"] == "OPTIONS" and b"access-control-request-method" in names:
             headers = [
                 (b"access-control-allow-origin", b"*"),
                 (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),

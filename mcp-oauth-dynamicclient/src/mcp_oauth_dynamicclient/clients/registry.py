@@ -69,7 +69,7 @@ class ClientRegistry:
         expires_at = self._now() + self._settings.unused_client_lifetime
         client = registration.client
         saved = await self._store.put_within(
-            limit, "client", client.client_id, client.model_dump(), expires_at=expires_at
+            limit, "client", client.client_id, dict(client), expires_at=expires_at
         )
         return registration if saved else None
 

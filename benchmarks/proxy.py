@@ -20,6 +20,7 @@ SMALL, LARGE = 1_000, 1_000_000
 LIGHT_SESSION_MB = 1.0
 """500 sessions are opened only where 20 cost less than this each."""
 PREWARMED = "first answer prewarmed ms"
+Turns = dict[str, dict[str, tuple[float, ...]]]
 Found = dict[str, dict[str, float]]
 Failed = dict[str, dict[str, str]]
 
@@ -28,7 +29,8 @@ def measure() -> Report:
     every = relays()
     figures: Found = {relay.name: {} for relay in every}
     failed: Failed = {relay.name: {} for relay in every}
-    _measure_calls(every, figures, failed)
+    turns: Turns = {relay.name: {} for relay in every}
+    _measure_calls(every, figures, failed, turns)
     for relay in every:
         note(f"{relay.name}: first answer, memory")
         figures[relay.name]["first answer ms"] = _first_answer(relay)
@@ -36,7 +38,7 @@ def measure() -> Report:
             figures[relay.name][PREWARMED] = _first_answer(relay, "--prewarm", "3", settle=6.0)
         if relay.name != FLOOR:
             figures[relay.name] |= _memory(relay)
-    rows = [Row(one.name, one.version, figures[one.name], failed[one.name]) for one in every]
+    rows = [Row(one.name, one.version, figures[one.name], failed[one.name], turns[one.name]) for one in every]
     report = Report("proxy", "one session, calls of a tool that echoes 1 kB; see benchmarks/peers", rows)
     for count in CONNECTIONS:
         name = f"{count}: calls/s"
@@ -47,7 +49,7 @@ def measure() -> Report:
     return report
 
 
-def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed) -> None:
+def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed, turns: Turns) -> None:
     with ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for relay in every:
@@ -58,13 +60,13 @@ def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed) -> No
         for count in CONNECTIONS:
             note(f"{count} connections")
             loads = {name: one.load(small, count, SECONDS) for name, one in sessions.items()}
-            _compare(f"{count}: ", loads, figures, failed)
+            _compare(f"{count}: ", loads, figures, failed, turns)
         note("messages of 1 MB")
         loads = {name: one.load(large, 1, SECONDS) for name, one in sessions.items()}
-        _compare("1 MB: ", loads, figures, failed)
+        _compare("1 MB: ", loads, figures, failed, turns)
 
 
-def _compare(label: str, loads: dict[str, Load], figures: Found, failed: Failed) -> None:
+def _compare(label: str, loads: dict[str, Load], figures: Found, failed: Failed, turns: Turns) -> None:
     reasons: dict[str, str] = {}
     for name, one in compare(loads, failed=reasons).items():
         figures[name] |= {
@@ -72,6 +74,7 @@ def _compare(label: str, loads: dict[str, Load], figures: Found, failed: Failed)
             f"{label}p50 ms": one.p50_ms,
             f"{label}p99 ms": one.p99_ms,
         }
+        turns[name][f"{label}calls/s"] = one.turns
     for name, reason in reasons.items():
         failed[name][f"{label}calls/s"] = reason
 

@@ -61,6 +61,7 @@ def measure() -> Report:
             name,
             versions[name],
             {"registrations/s": one.per_second, "p50 ms": one.p50_ms, "p99 ms": one.p99_ms},
+            turns={"registrations/s": one.turns},
         )
         for name, one in found.items()
     ]

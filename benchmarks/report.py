@@ -9,6 +9,7 @@ import platform
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -25,11 +26,15 @@ class Row:
     figures: dict[str, float]
     failed: dict[str, str] = field(default_factory=dict)
     """Why a figure is missing, by its name."""
+    turns: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """What each turn gave, by the name of the figure that is their median."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """`value` is ours over the peer's; `target` is what it should reach, or not exceed if `at_most`."""
+    """`value` is ours over the peer's: where both were measured in turns, the median of each turn's ratio, as
+    what a noisy moment does to one turn it does to both. `target` is what it should reach, or not exceed if
+    `at_most`."""
 
     ours: str
     peer: str
@@ -51,10 +56,11 @@ class Report:
     def compare(
         self, ours: str, peer: str, figure: str, target: float | None = None, *, at_most: bool = False
     ) -> None:
-        figures = {row.name: row.figures[figure] for row in self.rows if figure in row.figures}
-        if ours not in figures or peer not in figures:
+        rows = {row.name: row for row in self.rows if figure in row.figures}
+        if ours not in rows or peer not in rows:
             return
-        value = round(figures[ours] / figures[peer], 2)
+        turns = [rows[name].turns.get(figure) or (rows[name].figures[figure],) for name in (ours, peer)]
+        value = round(median(mine / theirs for mine, theirs in zip(*turns, strict=True)), 2)
         self.ratios.append(Ratio(ours, peer, figure, value, target, at_most))
 
     def show(self) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import median
 
 from .load import Load, LoadError, Outcome, apply
 
-ROUNDS = 5
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Rounds(Outcome):
+    """Medians, and what each turn gave per second."""
+
+    turns: tuple[float, ...]
 
 
 def hurry() -> None:
@@ -16,7 +24,7 @@ def hurry() -> None:
     ROUNDS = 1
 
 
-def compare(loads: Mapping[str, Load], failed: dict[str, str] | None = None) -> dict[str, Outcome]:
+def compare(loads: Mapping[str, Load], failed: dict[str, str] | None = None) -> dict[str, Rounds]:
     """The median of each figure over ROUNDS turns, after one that warms up.
 
     With `failed`, a server that does not bear its load is left out and the reason noted there; else
@@ -33,10 +41,11 @@ def compare(loads: Mapping[str, Load], failed: dict[str, str] | None = None) -> 
                 failed[name] = str(problem)
                 del outcomes[name]
     return {
-        name: Outcome(
+        name: Rounds(
             round(median(one.per_second for one in found[1:]), 1),
             round(median(one.p50_ms for one in found[1:]), 3),
             round(median(one.p99_ms for one in found[1:]), 3),
+            tuple(round(one.per_second, 1) for one in found[1:]),
         )
         for name, found in outcomes.items()
     }

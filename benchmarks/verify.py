@@ -53,6 +53,7 @@ def measure() -> Report:
             name,
             versions[name],
             {"requests/s": one.per_second, "p50 ms": one.p50_ms, "p99 ms": one.p99_ms},
+            turns={"requests/s": one.turns},
         )
         for name, one in found.items()
     ]

@@ -34,6 +34,13 @@ async def test_initializing_a_session_twice_is_400(proxy: Any) -> None:
     assert (await client.post(client.initialization())).status_code == 400
 
 
+async def test_a_request_of_a_session_stays_the_sessions_whatever_its_meta_says(proxy: Any) -> None:
+    client = await proxy.opened()
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    response = await client.post(client.tool("params", meta), mcp_protocol_version="2025-11-25")
+    assert json.loads(response.json()["result"]["content"][0]["text"])["_meta"] == meta
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "code"),
     [

@@ -17,7 +17,8 @@ else:
     HTTPProtocol = AutoHTTPProtocol
 
 _HEAD: Final = b"HTTP/1.1 "
-_CONTINUE: Final = b"HTTP/1.1 100 "
+_INTERIM: Final = b"HTTP/1.1 1"
+"""100 and 101: nothing of the server's follows before the client goes on."""
 
 
 class Joining:
@@ -30,7 +31,7 @@ class Joining:
     def write(self, data: bytes) -> None:
         if self._head:
             data, self._head = self._head + data, b""
-        elif data.startswith(_HEAD) and not data.startswith(_CONTINUE):
+        elif data.startswith(_HEAD) and not data.startswith(_INTERIM):
             self._head = data
             return
         self._transport.write(data)

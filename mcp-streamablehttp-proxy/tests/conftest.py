@@ -15,7 +15,7 @@ import httpx
 import pytest
 import uvicorn
 from mcp_streamablehttp_proxy.app import DEFAULT_NAME, ProxyApp, create_app
-from mcp_streamablehttp_proxy.protocol import JoiningProtocol
+from mcp_streamablehttp_proxy.protocol import LeanProtocol
 from mcp_streamablehttp_proxy.serve import listen
 from mcp_streamablehttp_proxy.settings import Server, Settings
 
@@ -179,7 +179,7 @@ async def serving(app: Any) -> AsyncIterator[Running]:
     sock = listen("127.0.0.1", 0)
     port = sock.getsockname()[1]
     config = uvicorn.Config(
-        app, http=JoiningProtocol, log_config=None, lifespan="on", timeout_graceful_shutdown=1
+        app, http=LeanProtocol, log_config=None, lifespan="on", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([sock]))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
+from unittest.mock import Mock
+
+from mcp_streamablehttp_proxy.protocol import KeepAlive
 
 INITIALIZED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 
@@ -69,3 +73,64 @@ async def test_what_is_no_http_is_answered_all_the_same(proxy: Any) -> None:
     writer.write(b"nonsense\r\n\r\n")
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     writer.close()
+
+
+class Clock:
+    """An event loop with one timer, whose time is told to it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Clock:
+        self.timers.append((when, callback))
+        return self
+
+    def cancel(self) -> None:
+        self.timers.clear()
+
+    def create_task(self) -> None: ...
+
+    def advance(self, now: float) -> None:
+        self.now = now
+        due = [callback for when, callback in self.timers if when <= now]
+        self.timers = [(when, callback) for when, callback in self.timers if when > now]
+        for callback in due:
+            callback()
+
+
+def test_an_idle_connection_ends_when_its_time_is_over_and_not_before() -> None:
+    clock, ended = Clock(), Mock()
+    alive = KeepAlive(cast(Any, clock))
+    for at in (0.0, 4.0, 8.0):  # three answers, each before the last one's time is over
+        clock.advance(at)
+        alive.call_later(5, ended).cancel()
+    alive.call_later(5, ended)
+    assert len(clock.timers) == 1
+    clock.advance(12.9)
+    ended.assert_not_called()
+    clock.advance(13.0)
+    ended.assert_called_once()
+    assert not clock.timers
+
+
+def test_a_connection_in_the_middle_of_a_request_is_not_idle() -> None:
+    clock, ended = Clock(), Mock()
+    alive = KeepAlive(cast(Any, clock))
+    alive.call_later(5, ended).cancel()
+    clock.advance(100.0)
+    ended.assert_not_called()
+    alive.call_later(5, ended)
+    clock.advance(105.0)
+    ended.assert_called_once()
+
+
+def test_a_connection_that_is_gone_leaves_no_timer() -> None:
+    clock, ended = Clock(), Mock()
+    alive = KeepAlive(cast(Any, clock))
+    alive.call_later(5, ended)
+    alive.end()
+    assert not clock.timers

@@ -65,7 +65,7 @@ def serve(host: str, port: int, log_level: str) -> None:
     import uvicorn
 
     from .app import create_app
-    from .protocol import JoiningProtocol
+    from .protocol import LeanProtocol
     from .store import open_store
 
     settings = usable_settings()
@@ -93,7 +93,7 @@ def serve(host: str, port: int, log_level: str) -> None:
     # The access log is off: the query of an authorization request or a callback holds codes.
     uvicorn.run(
         app,
-        http=JoiningProtocol,
+        http=LeanProtocol,
         host=host,
         port=port,
         log_level=log_level,

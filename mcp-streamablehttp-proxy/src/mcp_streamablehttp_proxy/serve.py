@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from .app import ProxyApp, create_app
-from .protocol import JoiningProtocol
+from .protocol import LeanProtocol
 from .settings import Settings, SettingsError
 
 _KEEP_ALIVE: Final = 180
@@ -70,7 +70,7 @@ def serve(app: ProxyApp, sock: socket.socket, *, on_hangup: Callable[[], None] |
     """Serve until SIGINT or SIGTERM; calls in flight are finished, then every child is ended."""
     config = uvicorn.Config(
         app,
-        http=JoiningProtocol,
+        http=LeanProtocol,
         access_log=False,
         log_config=None,
         lifespan="on",

@@ -140,16 +140,12 @@ class Audit:
         for name, value in told.items():
             if value is not None:
                 line[name] = _clean(name, value)
-        self._out.write(_encode(line) + "\n")
+        self._out.write(json.dumps(line) + "\n")
         if self._observe is not None:
             self._observe(event, outcome)
 
     def close(self) -> None:
         self._out.close()
-
-
-_encode = json.JSONEncoder().encode
-"""In ASCII, so that no character of a value ends the line for anybody."""
 
 
 @lru_cache(maxsize=256)

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric import rsa
-from mcp_oauth_dynamicclient.app import Gateway, create_app
-from mcp_oauth_dynamicclient.context import Context
+from mcp_oauth_dynamicclient.app import create_app
 from mcp_oauth_dynamicclient.keys import new_private_key
-from mcp_oauth_dynamicclient.records import Account, Grant, Identity
+from mcp_oauth_dynamicclient.login import local
+from mcp_oauth_dynamicclient.records import Account
 from mcp_oauth_dynamicclient.settings import Settings, load_settings
 from mcp_oauth_dynamicclient.store import Store
-from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
 
-ADA = Identity(provider="local", subject="ada", login="ada", name="Ada Lovelace")
-SECRET = "0123456789abcdef-test-secret-fedcba9876543210"
-
-
-class Clock:
-    """Time that moves only when told to."""
-
-    def __init__(self, start: float) -> None:
-        self.time = start
-
-    def __call__(self) -> float:
-        return self.time
-
-    def advance(self, seconds: float) -> None:
-        self.time += seconds
+from .support import SECRET, App, Clock, Interleaving, RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +42,14 @@ def _some_keys() -> Iterator[rsa.RSAPrivateKey]:
 @pytest.fixture(autouse=True)
 def _keys_at_hand(monkeypatch: pytest.MonkeyPatch, _some_keys: Iterator[rsa.RSAPrivateKey]) -> None:
     monkeypatch.setattr("mcp_oauth_dynamicclient.keys.new_private_key", lambda: next(_some_keys))
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with little work: its slowness is most of what a sign-in takes."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(local, "_hasher", quick)
+    monkeypatch.setattr(local, "_NOBODY", quick.hash("nobody has this password"))
 
 
 @pytest.fixture
@@ -94,63 +84,11 @@ def subdomain_settings(make_settings: Callable[..., Settings]) -> Settings:
     return make_settings(base_domain="example.com")
 
 
-class Interleaving(SqliteStore):
-    """Lets other tasks run before each operation, as a store over a network does: races are raced."""
-
-    async def _run(self, *args: Any, **options: Any) -> Any:
-        await asyncio.sleep(0)
-        return await super()._run(*args, **options)
-
-
 @pytest.fixture
 async def store(clock: Clock) -> AsyncIterator[Store]:
     store = Interleaving(":memory:", now=clock)
     yield store
     await store.close()
-
-
-@dataclass
-class App:
-    """The whole application over the test's store, and a client that speaks to it as the edge does."""
-
-    gateway: Gateway
-    http: httpx.AsyncClient
-
-    @property
-    def ctx(self) -> Context:
-        return self.gateway.ctx
-
-    async def grant(self, *, resource: str | None = "http://localhost:8080/time/mcp", **values: Any) -> Grant:
-        """A stored grant of Ada's, for the client `client_1`, unless told otherwise."""
-        given: dict[str, Any] = {
-            "grant_id": secrets.token_urlsafe(8), "client_id": "client_1", "client_name": "Client",
-            "identity": ADA, "resource": resource, "scope": "mcp",
-            "created_at": self.ctx.now(), "last_used_at": self.ctx.now(),
-        }  # fmt: skip
-        grant = Grant.model_validate(given | values)
-        owners = [f"client:{grant.client_id}"]
-        await self.ctx.store.put("grant", grant.grant_id, grant.model_dump(), owners=owners)
-        return grant
-
-    async def token(self, grant: Grant | None = None, **values: Any) -> str:
-        grant = grant or await self.grant(**values)
-        token, _ = await self.ctx.tokens.issue_access(grant, resource=grant.resource, scope=grant.scope)
-        return token
-
-    async def forward(
-        self, url: str, token: str | None = None, method: str = "POST", **headers: str
-    ) -> httpx.Response:
-        """Ask /verify about a request, as Traefik does."""
-        scheme, _, rest = url.partition("://")
-        host, slash, path = rest.partition("/")
-        sent = {
-            "X-Forwarded-Method": method, "X-Forwarded-Proto": scheme, "X-Forwarded-Host": host,
-            "X-Forwarded-Uri": slash + path, "X-Forwarded-For": "192.0.2.7", "Accept": "application/json",
-        }  # fmt: skip
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.http.get("/verify", headers=sent)
 
 
 @pytest.fixture
@@ -176,45 +114,6 @@ async def make_app(
 @pytest.fixture
 async def app(make_app: Callable[..., Awaitable[App]]) -> App:
     return await make_app()
-
-
-class RedisServer:
-    """A real redis-server on a free loopback port; `stop` and `start` keep its data."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory),
-             "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    probe.sendall(b"PING\r\n")
-                    if probe.recv(64).startswith(b"+PONG"):
-                        return
-            if self._process.poll() is not None:
-                break
-            time.sleep(0.02)
-        raise RuntimeError("redis-server did not start")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
 
 
 @pytest.fixture(scope="session")

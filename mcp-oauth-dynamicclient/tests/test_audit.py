@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp_oauth_dynamicclient.audit import Audit
+from mcp_oauth_dynamicclient.errors import InvalidClientError
 from mcp_oauth_dynamicclient.tokens import new_secret
 
 
@@ -43,7 +45,7 @@ def test_what_looks_like_a_secret_is_redacted_wherever_it_stands(
     capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     audit = Audit("-")
-    audit.record("x", outcome="refused", reason=text, client=text, note=text)
+    audit.record("login", outcome="refused", reason=text, client=text, note=text)
     line = capsys.readouterr().out
     assert text not in line
     assert line.count("[redacted]") == 3
@@ -53,7 +55,8 @@ def test_what_looks_like_a_secret_is_redacted_wherever_it_stands(
     "field", ["access_token", "client_secret", "password", "code", "code_verifier", "cookie"]
 )
 def test_a_field_named_like_a_secret_is_redacted(capsys: pytest.CaptureFixture[str], field: str) -> None:
-    Audit("-").record("x", outcome="refused", **{field: "short"})
+    secret: dict[str, Any] = {field: "short"}
+    Audit("-").record("login", outcome="refused", **secret)
     assert json.loads(capsys.readouterr().out)[field] == "[redacted]"
 
 
@@ -63,20 +66,33 @@ def test_the_log_file_is_private_and_is_reopened_after_rotation(
     path = tmp_path / "audit.log"
     audit = Audit(str(path))
     assert path.stat().st_mode & 0o777 == 0o600
-    audit.record("before", outcome="done")
+    audit.record("key.rotate", outcome="done")
     path.rename(tmp_path / "audit.log.1")
     monkeypatch.setattr("mcp_oauth_dynamicclient.audit.CHECK_INTERVAL", 0)
-    audit.record("after", outcome="done")
+    audit.record("key.remove", outcome="done")
     audit.close()
-    assert json.loads(path.read_text())["event"] == "after"
+    assert json.loads(path.read_text())["event"] == "key.remove"
+
+
+def test_the_log_is_told_the_cause_of_an_error_and_no_secret_in_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    secret = new_secret()
+    error = InvalidClientError("The assertion is not valid.")
+    error.__cause__ = ValueError(f"{secret} is expired")
+    Audit("-").record("client.authenticate", outcome="refused", client="c", error=error)
+    line = json.loads(capsys.readouterr().out)
+    assert line["reason"] == "The assertion is not valid."
+    assert line["detail"] == "ValueError: [redacted] is expired"
 
 
 def test_observers_are_told_of_each_decision(tmp_path: Path) -> None:
-    seen: list[tuple[str, str]] = []
-    audit = Audit(str(tmp_path / "audit.log"), observe=lambda event, outcome: seen.append((event, outcome)))
+    seen: list[tuple[str, ...]] = []
+    audit = Audit(str(tmp_path / "audit.log"), observe=lambda *decision: seen.append(decision))
     audit.record("token.issue", outcome="issued")
+    audit.record("access", outcome="refused", client="cursor", reason="revoked")
     audit.close()
-    assert seen == [("token.issue", "issued")]
+    assert seen == [("token.issue", "issued", "", ""), ("access", "refused", "cursor", "revoked")]
 
 
 def test_closing_twice_closes_nobody_elses_file(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +17,8 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 from mcp_oauth_dynamicclient.cli import main
+from mcp_oauth_dynamicclient.errors import SettingsError
+from mcp_oauth_dynamicclient.settings import Settings, load_settings
 from mcp_oauth_dynamicclient.store import open_store
 
 SECRET = "0123456789abcdef-test-secret-fedcba9876543210"
@@ -82,20 +86,32 @@ async def grant(environment: dict[str, str]) -> dict[str, Any]:
         ({"STORE_URL": "mysql://x"}, "STORE_URL: must be"),
         ({"ACCESS_TOKEN_LIFETIME": "soon"}, "ACCESS_TOKEN_LIFETIME: "),
         ({"GITHUB_CLIENT_ID": "x"}, "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET must be set together"),
-        ({"AUDIT_LOG": "/nonexistent/audit.log"}, "AUDIT_LOG: /nonexistent/audit.log: No such file"),
-        ({"CLIENTS_FILE": "/nonexistent.json"}, "CLIENTS_FILE"),
+        ({"AUDIT_LOG": "{missing}/audit.log"}, "AUDIT_LOG: {missing}/audit.log: No such file"),
+        ({"CLIENTS_FILE": "{missing}.json"}, "CLIENTS_FILE"),
     ],
 )
 @pytest.mark.parametrize("command", [["serve"], ["users", "list"], []])
 def test_an_unusable_setting_is_one_line_and_status_2(
-    run: Run, command: list[str], changes: dict[str, str], line: str
+    run: Run, tmp_path: Path, command: list[str], changes: dict[str, str], line: str
 ) -> None:
+    missing = str(tmp_path / "missing")
+    changes = {name: value.replace("{missing}", missing) for name, value in changes.items()}
+    line = line.replace("{missing}", missing)
     result = run(*command, ok=False, **changes)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert line in result.stderr
     assert "x" * 40 not in result.stderr
+
+
+def test_spans_that_cannot_be_sent_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter", None)
+    result = run("serve", ok=False, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
+    assert result.exit_code == 2
+    said = "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'mcp-oauth-dynamicclient[otel]'"
+    assert result.stderr.strip() == f"mcp-oauth-server: {said}"
 
 
 def test_help_and_version_need_no_settings() -> None:
@@ -246,13 +262,51 @@ def test_check_says_what_is_wrong_and_what_to_do(run: Run, tmp_path: Path) -> No
     assert "set ALLOWED_GITHUB_USERS or ALLOWED_GITHUB_ORGS" in result.stdout
     assert "warning  TRUSTED_PROXIES is *" in result.stdout
     assert "ok       the sqlite store can be read and written" in result.stdout
-    assert "PROBLEM  http://127.0.0.1:1/.well-known/oauth-authorization-server: " in result.stdout
-    assert "PROBLEM  https://evil.example/mcp is not an address of this gateway" in result.stdout
-    (tmp_path / "file").write_text("")
-    result = run(
-        "check", ok=False, STORE_URL=f"sqlite:///{tmp_path}/file/auth.db", PUBLIC_URL="http://127.0.0.1:1"
+    assert (
+        "PROBLEM  http://127.0.0.1:1/.well-known/oauth-authorization-server does not answer" in result.stdout
     )
-    assert "PROBLEM  the store cannot be reached" in result.stdout
+    assert "PROBLEM  https://evil.example/mcp is not an address of this gateway" in result.stdout
+    (tmp_path / "folder").mkdir()
+    result = run("check", ok=False, STORE_URL=f"sqlite:///{tmp_path}/folder", PUBLIC_URL="http://127.0.0.1:1")
+    assert "PROBLEM  the sqlite store cannot be used" in result.stdout
+
+
+def test_check_looks_inside_alone_and_says_it_as_json(run: Run) -> None:
+    """Nothing is asked: the issuer is nobody's address."""
+    here = {"PUBLIC_URL": "http://127.0.0.1:1", "LOCAL_ACCOUNTS": "true"}
+    said = json.loads(run("check", "--inside", "--json", ok=False, **here).stdout)
+    assert said["well"] is False
+    assert [hop["hop"] for hop in said["hops"]] == ["https", "store", "keys", "person"]
+    assert said["hops"][-1]["cure"] == "mcp-oauth-server users add NAME"
+    run("users", "add", "ada", "--password-stdin", entered=PASSWORD, **here)
+    assert json.loads(run("check", "--inside", "--json", **here).stdout)["well"] is True
+
+
+def test_passes_are_one_line_of_json_and_revoked_when_their_reader_ends(run: Run) -> None:
+    url = "http://localhost:8080/time/mcp"
+    passes = json.loads(run("operator-passes", url).stdout)
+    assert {name: value.count(".") for name, value in passes[url].items()} == {"token": 2, "statement": 2}
+    assert run("tokens", "list").stdout == ""
+    assert "not an address of this gateway" in run("operator-passes", "https://x/mcp", ok=False).stderr
+
+
+PYDANTIC = re.compile(r"[Ii]nput should|valid (integer|number|string|boolean)|[Vv]alue error|unable to parse")
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+@pytest.mark.parametrize("value", ["soon", "-5", "1.5", "[", "9" * 20, "0"])
+def test_an_ill_typed_setting_is_one_sentence_of_ours(
+    name: str, value: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for known, given in (environment | {name.upper(): value}).items():
+        monkeypatch.setenv(known, given)
+    try:
+        load_settings()
+    except SettingsError as error:
+        said = str(error)
+        assert name.upper() in said or "no way to sign in" in said, said
+        assert "\n" not in said
+        assert not PYDANTIC.search(said), said
 
 
 @pytest.fixture
@@ -265,7 +319,7 @@ async def served(environment: dict[str, str]) -> AsyncIterator[str]:
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while b"running on" not in (line := await process.stderr.readline()):
                 assert line, "the server ended"
         yield line.decode().split("running on ")[1].split()[0]
@@ -277,7 +331,7 @@ async def served(environment: dict[str, str]) -> AsyncIterator[str]:
 
 
 async def test_it_serves_and_a_query_reaches_no_log(served: str) -> None:
-    async with httpx.AsyncClient(base_url=served) as http:
+    async with httpx.AsyncClient(base_url=served, timeout=60) as http:
         assert (await http.get("/health?code=secret-in-a-query")).json() == {"status": "healthy"}
         forwarded = {
             "X-Forwarded-Host": "127.0.0.1:8099",
@@ -288,15 +342,46 @@ async def test_it_serves_and_a_query_reaches_no_log(served: str) -> None:
         assert "server" not in response.headers
 
 
+@pytest.mark.parametrize("path", ["/.well-known/oauth-authorization-server", "/live", "/nowhere"])
+async def test_a_websocket_handshake_gets_the_answer_of_the_same_request_without_it(
+    served: str, path: str
+) -> None:
+    handshake = {
+        "Connection": "Upgrade", "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    async with httpx.AsyncClient(timeout=60) as http:
+        plain = await http.get(served + path)
+        asked = await http.get(served + path, headers=handshake)
+    assert (asked.status_code, asked.content) == (plain.status_code, plain.content)
+    assert plain.status_code == (404 if path == "/nowhere" else 200)
+
+
 async def test_serving_ends_cleanly_on_sigterm(environment: dict[str, str]) -> None:
     arguments = [sys.executable, "-m", "mcp_oauth_dynamicclient", "serve", "--port", "0"]
     process = await asyncio.create_subprocess_exec(
         *arguments, env=os.environ | environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
     assert process.stderr is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while b"running on" not in await process.stderr.readline():
             pass
         process.terminate()
         await process.communicate()
     assert process.returncode in (0, -15)
+
+
+def test_a_server_that_is_interrupted_ends_as_programs_do(environment: dict[str, str]) -> None:
+    """Port 0 takes a free one."""
+    command = [sys.executable, "-m", "mcp_oauth_dynamicclient", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, env=os.environ | environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stderr is not None
+        for line in server.stderr:
+            if "Uvicorn running" in line:
+                server.send_signal(signal.SIGINT)
+                break
+        said = server.stderr.read()
+    assert server.returncode == 128 + signal.SIGINT
+    assert "Aborted" not in said

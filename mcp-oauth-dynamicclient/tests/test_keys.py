@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from mcp_oauth_dynamicclient.keys import KeyRing, public_keys
 from mcp_oauth_dynamicclient.settings import Settings
 from mcp_oauth_dynamicclient.store import Store
 
+from .support import Clock
+
 
 async def test_the_first_use_makes_a_key_and_the_next_start_finds_it(
-    settings: Settings, store: Store, clock: Any
+    settings: Settings, store: Store, clock: Clock
 ) -> None:
     first = await KeyRing(settings, store, clock).signing()
     again = await KeyRing(settings, store, clock).signing()
@@ -21,7 +22,7 @@ async def test_the_first_use_makes_a_key_and_the_next_start_finds_it(
 
 
 async def test_the_private_part_is_sealed_in_the_store_and_absent_from_the_key_set(
-    settings: Settings, store: Store, clock: Any
+    settings: Settings, store: Store, clock: Clock
 ) -> None:
     ring = KeyRing(settings, store, clock)
     key = await ring.signing()
@@ -34,7 +35,7 @@ async def test_the_private_part_is_sealed_in_the_store_and_absent_from_the_key_s
 
 
 async def test_another_secret_opens_no_key_and_makes_its_own(
-    make_settings: Callable[..., Settings], store: Store, clock: Any
+    make_settings: Callable[..., Settings], store: Store, clock: Clock
 ) -> None:
     old = await KeyRing(make_settings(), store, clock).signing()
     ring = KeyRing(make_settings(gateway_secret="another-secret-0123456789-abcdefghijkl"), store, clock)
@@ -44,7 +45,7 @@ async def test_another_secret_opens_no_key_and_makes_its_own(
 
 
 async def test_a_replaced_key_verifies_until_no_token_of_its_own_is_alive(
-    settings: Settings, store: Store, clock: Any
+    settings: Settings, store: Store, clock: Clock
 ) -> None:
     ring = KeyRing(settings, store, clock)
     old = await ring.signing()
@@ -57,7 +58,7 @@ async def test_a_replaced_key_verifies_until_no_token_of_its_own_is_alive(
 
 
 async def test_keys_rotate_on_schedule_once_whatever_the_number_of_replicas(
-    settings: Settings, store: Store, clock: Any
+    settings: Settings, store: Store, clock: Clock
 ) -> None:
     one, two = KeyRing(settings, store, clock), KeyRing(settings, store, clock)
     old = await one.signing()
@@ -71,7 +72,7 @@ async def test_keys_rotate_on_schedule_once_whatever_the_number_of_replicas(
 
 
 async def test_a_replica_learns_of_a_rotation_within_half_a_second(
-    settings: Settings, store: Store, clock: Any
+    settings: Settings, store: Store, clock: Clock
 ) -> None:
     one, two = KeyRing(settings, store, clock), KeyRing(settings, store, clock)
     await two.signing()
@@ -81,7 +82,7 @@ async def test_a_replica_learns_of_a_rotation_within_half_a_second(
     assert two.find(new.kid) is not None
 
 
-async def test_a_removed_key_is_gone_at_once(settings: Settings, store: Store, clock: Any) -> None:
+async def test_a_removed_key_is_gone_at_once(settings: Settings, store: Store, clock: Clock) -> None:
     ring = KeyRing(settings, store, clock)
     leaked = await ring.signing()
     await ring.rotate()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
+from mcp_oauth_dynamicclient.clients.assertions import ALGORITHMS
+
+from .support import App, MakeApp
 
 ISSUER = "http://localhost:8080"
 
@@ -18,7 +18,7 @@ ISSUER = "http://localhost:8080"
         "/.well-known/openid-configuration/time/mcp", "/time/mcp/.well-known/openid-configuration",
     ],
 )  # fmt: skip
-async def test_the_authorization_server_is_found_wherever_clients_look(app: Any, path: str) -> None:
+async def test_the_authorization_server_is_found_wherever_clients_look(app: App, path: str) -> None:
     response = await app.http.get(path, headers={"Host": "localhost:8080", "Origin": "https://app.example"})
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -26,7 +26,7 @@ async def test_the_authorization_server_is_found_wherever_clients_look(app: Any,
     assert response.json()["issuer"] == ISSUER
 
 
-async def test_the_issuer_is_the_same_bytes_on_every_host(make_app: Callable[..., Awaitable[Any]]) -> None:
+async def test_the_issuer_is_the_same_bytes_on_every_host(make_app: MakeApp) -> None:
     app = await make_app(base_domain="example.com")
     bodies = [
         (await app.http.get("/.well-known/oauth-authorization-server", headers={"Host": host})).content
@@ -37,12 +37,13 @@ async def test_the_issuer_is_the_same_bytes_on_every_host(make_app: Callable[...
 
 
 async def test_the_document_promises_exactly_what_is_configured(
-    make_app: Callable[..., Awaitable[Any]],
+    make_app: MakeApp,
 ) -> None:
     app = await make_app()
     document = (await app.http.get("/.well-known/oauth-authorization-server")).json()
-    algorithms = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
-    methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+    algorithms = list(ALGORITHMS)
+    assert {"RS256", "PS256", "ES256", "EdDSA"} <= set(algorithms)
+    methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
     assert document == {
         "issuer": ISSUER,
         "authorization_endpoint": f"{ISSUER}/authorize",
@@ -66,7 +67,7 @@ async def test_the_document_promises_exactly_what_is_configured(
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
-        "introspection_endpoint_auth_methods_supported": methods[1:],
+        "introspection_endpoint_auth_methods_supported": methods[:-1],
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
     }  # fmt: skip
     openid = (await app.http.get("/.well-known/openid-configuration")).json()
@@ -83,7 +84,7 @@ async def test_the_document_promises_exactly_what_is_configured(
     ]
 
 
-async def test_a_servers_metadata_is_at_the_address_its_challenge_names(app: Any) -> None:
+async def test_a_servers_metadata_is_at_the_address_its_challenge_names(app: App) -> None:
     challenge = (await app.forward(f"{ISSUER}/time/mcp")).headers["www-authenticate"]
     url = challenge.split('resource_metadata="')[1].split('"')[0]
     response = await app.http.get(url, headers={"Origin": "https://app.example"})
@@ -98,7 +99,7 @@ async def test_a_servers_metadata_is_at_the_address_its_challenge_names(app: Any
 
 
 async def test_a_subdomains_metadata_is_at_its_path_and_at_its_root(
-    make_app: Callable[..., Awaitable[Any]],
+    make_app: MakeApp,
 ) -> None:
     app = await make_app(base_domain="example.com")
     for path in ("", "/mcp"):
@@ -116,18 +117,18 @@ async def test_a_subdomains_metadata_is_at_its_path_and_at_its_root(
     ("host", "path"),
     [
         ("evil.example", "/time/mcp"), ("localhost:8081", "/time/mcp"), ("localhost:8080", ""),
-        ("localhost:8080", "/time"), ("localhost:8080", "/time/mcp/"),
+        ("localhost:8080", "/time"), ("localhost:8080", "/time/mcp//"),
         ("localhost:8080", "/token/mcp"), ("localhost:8080@evil.example", "/time/mcp"),
     ],
 )  # fmt: skip
-async def test_no_document_is_made_for_an_address_that_is_not_ours(app: Any, host: str, path: str) -> None:
+async def test_no_document_is_made_for_an_address_that_is_not_ours(app: App, host: str, path: str) -> None:
     headers = {"Host": host}
     response = await app.http.get(f"/.well-known/oauth-protected-resource{path}", headers=headers)
     assert response.status_code == 404
     assert response.json()["error"] == "not_found"
 
 
-async def test_a_forwarded_host_counts_only_where_the_host_was_replaced_and_under_the_base(app: Any) -> None:
+async def test_a_forwarded_host_counts_only_where_the_host_was_replaced_and_under_the_base(app: App) -> None:
     path = "/.well-known/oauth-protected-resource/time/mcp"
     replaced = {"Host": "auth:8000", "X-Forwarded-Host": "localhost:8080"}
     assert (await app.http.get(path, headers=replaced)).json()["resource"] == f"{ISSUER}/time/mcp"
@@ -137,7 +138,7 @@ async def test_a_forwarded_host_counts_only_where_the_host_was_replaced_and_unde
     assert (await app.http.get(path, headers=poison)).json()["resource"] == f"{ISSUER}/time/mcp"
 
 
-async def test_the_key_set_verifies_tokens_and_holds_every_live_key(app: Any) -> None:
+async def test_the_key_set_verifies_tokens_and_holds_every_live_key(app: App) -> None:
     first = (await app.ctx.keys.signing()).kid
     second = (await app.ctx.keys.rotate()).kid
     response = await app.http.get("/jwks")

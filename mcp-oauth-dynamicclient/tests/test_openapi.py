@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mcp_oauth_dynamicclient.app import create_app
+from mcp_oauth_dynamicclient.app import Gateway, create_app
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -18,6 +19,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
+from starlette.types import Receive, Scope, Send
+
+from .support import App
 
 CHECKS = [
     not_a_server_error,
@@ -42,10 +46,10 @@ FORM = "application/x-www-form-urlencoded"
 class WithoutEnd:
     """Serves one gateway for as long as the test runs: schemathesis ends the lifespan with every request."""
 
-    def __init__(self, gateway: Any) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await self._gateway(scope, receive, send)
             return
@@ -55,7 +59,7 @@ class WithoutEnd:
 
 
 @pytest.fixture
-def gateway(make_settings: Callable[..., Any], tmp_path: Any) -> Iterator[WithoutEnd]:
+def gateway(make_settings: Callable[..., Any], tmp_path: Path) -> Iterator[WithoutEnd]:
     settings = make_settings(registrations_per_hour=10**6, audit_log=str(tmp_path / "audit.log"))
     gateway = create_app(settings)
     yield WithoutEnd(gateway)
@@ -64,7 +68,7 @@ def gateway(make_settings: Callable[..., Any], tmp_path: Any) -> Iterator[Withou
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_nothing_that_is_described_ends_in_a_server_error_or_another_answer(
-    gateway: Any, path: str, method: str
+    gateway: Gateway, path: str, method: str
 ) -> None:
     """Half of the forms come from a client that exists, so that more than its authentication is reached."""
     described: Any = schemathesis.openapi.from_asgi("/openapi.json", gateway)
@@ -105,7 +109,7 @@ def test_nothing_that_is_described_ends_in_a_server_error_or_another_answer(
     holds()
 
 
-async def test_every_endpoint_of_the_metadata_for_machines_is_described(app: Any) -> None:
+async def test_every_endpoint_of_the_metadata_for_machines_is_described(app: App) -> None:
     document = (await app.http.get("/openapi.json")).json()
     metadata = (await app.http.get("/.well-known/oauth-authorization-server")).json()
     pages = {"authorization_endpoint"}
@@ -118,7 +122,7 @@ async def test_every_endpoint_of_the_metadata_for_machines_is_described(app: Any
     assert not {"/verify", "/metrics", "/authorize", "/consent"} & set(document["paths"])
 
 
-async def test_every_form_and_every_refusal_is_described(app: Any) -> None:
+async def test_every_form_and_every_refusal_is_described(app: App) -> None:
     paths = (await app.http.get("/openapi.json")).json()["paths"]
     error = {"$ref": "#/components/schemas/Error"}
     for path, operations in paths.items():

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from mcp_oauth_dynamicclient.store import Entry, Kind, Limit, Store, open_store
+from mcp_oauth_dynamicclient.store import Entry, Kind, Store, open_store
 from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
+
+from .support import Clock
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Any) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
     store: Store
     if request.param == "sqlite":
         store = SqliteStore(str(tmp_path / "auth.db"), now=clock)
@@ -27,7 +28,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Any) -> A
 
 @pytest.fixture
 async def replica(
-    store: Store, request: pytest.FixtureRequest, tmp_path: Path, clock: Any
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[Store]:
     """A second process's view of the same data."""
     second: Store
@@ -79,7 +80,7 @@ async def test_any_text_is_a_key(store: Store, key: str) -> None:
     assert await keys(store, "client", f"o:{key}") == []
 
 
-async def test_put_replaces_value_expiry_and_owners(store: Store, clock: Any) -> None:
+async def test_put_replaces_value_expiry_and_owners(store: Store, clock: Clock) -> None:
     await store.put("grant", "a", {"n": 1}, expires_at=clock() + 10, owners=["user:1"])
     await store.put("grant", "a", {"n": 2}, owners=["user:2"])
     clock.advance(20)
@@ -100,14 +101,14 @@ async def test_add_refuses_an_existing_key_and_changes_nothing(store: Store) -> 
     assert await keys(store, "client", "y") == []
 
 
-async def test_add_replaces_what_has_expired(store: Store, clock: Any) -> None:
+async def test_add_replaces_what_has_expired(store: Store, clock: Clock) -> None:
     assert await store.add("jti", "a", {}, expires_at=clock() + 5, owners=["x"])
     clock.advance(6)
     assert await store.add("jti", "a", {"n": 2}) is True
     assert await keys(store, "jti", "x") == []
 
 
-async def test_an_expired_entry_is_never_returned(store: Store, clock: Any) -> None:
+async def test_an_expired_entry_is_never_returned(store: Store, clock: Clock) -> None:
     for key in ("get", "take", "swap", "delete"):
         await store.put("login", key, {}, expires_at=clock() + 5, owners=["o"])
     entry = await store.get("login", "swap")
@@ -121,7 +122,7 @@ async def test_an_expired_entry_is_never_returned(store: Store, clock: Any) -> N
     assert await keys(store, "login", "o") == []
 
 
-async def test_an_entry_put_with_a_past_expiry_is_gone_at_once(store: Store, clock: Any) -> None:
+async def test_an_entry_put_with_a_past_expiry_is_gone_at_once(store: Store, clock: Clock) -> None:
     await store.put("login", "a", {"n": 1})
     await store.put("login", "a", {"n": 2}, expires_at=clock() - 5)
     assert await store.get("login", "a") is None
@@ -154,7 +155,7 @@ async def test_of_twenty_swappers_of_one_version_exactly_one_succeeds(store: Sto
     assert after.version != entry.version
 
 
-async def test_swap_replaces_the_expiry_and_keeps_the_owners(store: Store, clock: Any) -> None:
+async def test_swap_replaces_the_expiry_and_keeps_the_owners(store: Store, clock: Clock) -> None:
     await store.put("grant", "a", {"n": 1}, expires_at=clock() + 5, owners=["user:1", "client:1"])
     entry = await store.get("grant", "a")
     assert entry is not None
@@ -196,7 +197,7 @@ async def test_entries_may_be_deleted_while_they_are_listed(store: Store) -> Non
     assert await keys(store, "grant") == []
 
 
-async def test_increment_counts_until_its_window_ends(store: Store, replica: Store, clock: Any) -> None:
+async def test_increment_counts_until_its_window_ends(store: Store, replica: Store, clock: Clock) -> None:
     assert await store.increment("register:1.2.3.4", window=60) == 1
     clock.advance(40)
     assert await replica.increment("register:1.2.3.4", window=60) == 2
@@ -208,27 +209,6 @@ async def test_increment_counts_until_its_window_ends(store: Store, replica: Sto
 async def test_no_increment_is_lost(store: Store, replica: Store) -> None:
     counts = await asyncio.gather(*(side.increment("k", window=60) for side in [store, replica] * 10))
     assert sorted(counts) == list(range(1, 21))
-
-
-async def test_put_within_a_limit_puts_as_long_as_it_is_not_passed(
-    store: Store, replica: Store, clock: Any
-) -> None:
-    limit = Limit("register:1.2.3.4", 2, 60)
-    assert await store.put_within(limit, "client", "a", {"n": 1}, expires_at=clock() + 90)
-    assert await replica.increment("register:1.2.3.4", window=60) == 2
-    assert not await replica.put_within(limit, "client", "b", {})
-    assert not await store.put_within(limit, "client", "a", {"n": 2})
-    assert [(entry.key, entry.value) for entry in await listed(store, "client")] == [("a", {"n": 1})]
-    clock.advance(60)
-    assert await store.put_within(limit, "client", "a", {"n": 3})
-    clock.advance(40)
-    assert [entry.value for entry in await listed(replica, "client")] == [{"n": 3}]
-
-
-async def test_a_limit_is_not_passed_by_racing(store: Store, replica: Store) -> None:
-    limit = Limit("k", 7, 60)
-    put = (side.put_within(limit, "client", f"{n}", {}) for n, side in enumerate([store, replica] * 10))
-    assert sum(await asyncio.gather(*put)) == len(await listed(store, "client")) == 7
 
 
 async def test_a_replica_sees_every_change_at_once(store: Store, replica: Store) -> None:
@@ -250,3 +230,10 @@ def test_an_unusable_store_url_is_refused_with_one_line_that_says_what_to_write(
 
     with pytest.raises(SettingsError, match=r"^STORE_URL: must be sqlite:///path, redis://"):
         open_store(url)
+
+
+def test_a_folder_that_does_not_exist_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    from mcp_oauth_dynamicclient.errors import SettingsError
+
+    with pytest.raises(SettingsError, match=r"^STORE_URL: the folder .*/missing does not exist$"):
+        open_store(f"sqlite:///{tmp_path}/missing/auth.db")

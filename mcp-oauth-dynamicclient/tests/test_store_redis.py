@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 import redis.asyncio
 from mcp_oauth_dynamicclient.errors import StoreUnavailable
-from mcp_oauth_dynamicclient.store.redis import ADD, SWAP, RedisStore
+from mcp_oauth_dynamicclient.store.reasons import redis_unavailable
+from mcp_oauth_dynamicclient.store.redis import RedisStore
+from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
+
+from .support import Clock, RedisServer
 
 
 @pytest.fixture
-async def store(redis_server: Any, clock: Any) -> AsyncIterator[RedisStore]:
+async def store(redis_server: RedisServer, clock: Clock) -> AsyncIterator[RedisStore]:
     store = RedisStore(redis_server.url, now=clock)
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def raw(redis_server: Any) -> AsyncIterator[redis.asyncio.Redis]:
+async def raw(redis_server: RedisServer) -> AsyncIterator[redis.asyncio.Redis]:
     client = redis.asyncio.Redis.from_url(redis_server.url, decode_responses=True)
     yield client
     await client.aclose()
@@ -35,7 +39,7 @@ async def test_deleting_an_entry_leaves_nothing_behind(store: RedisStore, raw: r
 
 
 async def test_what_expires_takes_its_indexes_with_it(
-    store: RedisStore, raw: redis.asyncio.Redis, clock: Any
+    store: RedisStore, raw: redis.asyncio.Redis, clock: Clock
 ) -> None:
     await store.put("grant", "a", {}, expires_at=clock() + 100, owners=["user:1"])
     await store.put("grant", "b", {}, expires_at=clock() + 200, owners=["user:1"])
@@ -46,7 +50,7 @@ async def test_what_expires_takes_its_indexes_with_it(
 
 
 async def test_expired_members_leave_an_owners_index_with_the_next_write(
-    store: RedisStore, raw: redis.asyncio.Redis, clock: Any
+    store: RedisStore, raw: redis.asyncio.Redis, clock: Clock
 ) -> None:
     await store.put("grant", "a", {}, expires_at=clock() + 10, owners=["user:1"])
     clock.advance(20)
@@ -62,21 +66,21 @@ async def test_a_counter_leaves_by_itself(store: RedisStore, raw: redis.asyncio.
 
 
 async def test_a_write_whose_answer_was_lost_is_done_once_when_sent_again(
-    store: RedisStore, clock: Any
+    store: RedisStore, clock: Clock
 ) -> None:
     arguments = store._arguments("jti", "a", {"n": 1}, None, ())
-    assert await store._batch.script(ADD, ["{mcp-oauth}:jti:a"], arguments) == 1
-    assert await store._batch.script(ADD, ["{mcp-oauth}:jti:a"], arguments) == 1
+    assert await store._add(["{mcp-oauth}:jti:a"], arguments) == 1
+    assert await store._add(["{mcp-oauth}:jti:a"], arguments) == 1
     entry = await store.get("jti", "a")
     assert entry is not None
-    again = ["a", entry.version, '{"n": 2}', 4711, "inf", clock()]
-    assert await store._batch.script(SWAP, ["{mcp-oauth}:jti:a"], again) == 1
-    assert await store._batch.script(SWAP, ["{mcp-oauth}:jti:a"], again) == 1
+    again: list[Any] = ["a", entry.version, '{"n": 2}', 4711, "inf", clock()]
+    assert await store._swap(["{mcp-oauth}:jti:a"], again) == 1
+    assert await store._swap(["{mcp-oauth}:jti:a"], again) == 1
     assert await store.add("jti", "a", {"n": 3}) is False
 
 
 async def test_every_operation_says_that_redis_is_away_and_works_again_after_a_restart(
-    store: RedisStore, redis_server: Any
+    store: RedisStore, redis_server: RedisServer
 ) -> None:
     await store.put("grant", "a", {"n": 1}, owners=["user:1"])
     await asyncio.gather(*(store.get("grant", "a") for _ in range(30)))
@@ -104,7 +108,56 @@ async def test_every_operation_says_that_redis_is_away_and_works_again_after_a_r
     assert [entry.value for entry in entries if entry is not None] == [{"n": 1}] * 60
 
 
-async def test_a_wrong_password_is_an_unavailable_store(redis_server: Any, raw: redis.asyncio.Redis) -> None:
+async def test_redis_without_memory_says_so_keeps_what_it_has_and_still_forgets(
+    store: RedisStore, raw: redis.asyncio.Redis
+) -> None:
+    await store.put("grant", "a", {"n": 1}, owners=["user:1"])
+    await store.increment("k", window=60)
+    entry = await store.get("grant", "a")
+    assert entry is not None
+    await raw.config_set("maxmemory", "1")
+    try:
+        for refused in (
+            store.ping(),
+            store.put("grant", "a", {"n": 2}, owners=["user:2"]),
+            store.add("grant", "b", {}, owners=["user:1"]),
+            store.swap("grant", "a", entry.version, {"n": 2}),
+            store.increment("k", window=60),
+            store.increment("another", window=60),
+        ):
+            with pytest.raises(StoreUnavailable, match="has no memory left"):
+                await refused
+        assert await store.get("grant", "a") == entry
+        assert [one.key async for one in store.list("grant", "user:1")] == ["a"]
+        assert await store.take("grant", "a") == {"n": 1}
+    finally:
+        await raw.config_set("maxmemory", "0")
+    await store.ping()
+    assert await store.increment("k", window=60) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+            "its disk is full",
+        ),
+        (ResponseError("ERR Error running script: @user_script: 45: -OOM command not allowed"), "no memory"),
+        (ReadOnlyError("You can't write against a read only replica."), "may only be read"),
+        (BusyLoadingError("Redis is loading the dataset in memory"), "still reading its data"),
+        (ConnectionError("Connection refused: 192.0.2.1"), "cannot be reached"),
+    ],
+    ids=["disk", "script", "replica", "loading", "away"],
+)
+def test_what_redis_says_is_put_into_words_without_addresses(error: Exception, words: str) -> None:
+    assert words in redis_unavailable(error).reason
+    assert "192.0.2.1" not in redis_unavailable(error).reason
+
+
+async def test_a_wrong_password_is_an_unavailable_store(
+    redis_server: RedisServer, raw: redis.asyncio.Redis
+) -> None:
     await raw.config_set("requirepass", "right")
     right, wrong = (RedisStore(redis_server.url.replace("//", f"//:{word}@")) for word in ("right", "wrong"))
     try:
@@ -160,4 +213,4 @@ async def test_a_redis_that_forgot_its_scripts_is_given_them_again(
     ],
 )
 async def test_the_url_chooses_the_kind_of_connection(url: str, kind: type[Any]) -> None:
-    assert isinstance(RedisStore(url)._batch._connection, kind)
+    assert RedisStore(url)._redis.connection_pool.connection_class is kind

@@ -12,7 +12,7 @@ from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
 
 
 async def test_entries_survive_a_restart(tmp_path: Path) -> None:
-    path = str(tmp_path / "deep" / "auth.db")
+    path = str(tmp_path / "auth.db")
     first = SqliteStore(path)
     await first.put("grant", "a", {"n": 1}, owners=["user:1"])
     await first.close()
@@ -159,4 +159,61 @@ async def test_many_expired_entries_are_removed_a_part_at_a_time(
             left.append(db.execute("SELECT count(*) FROM entry WHERE kind = 'jti'").fetchone()[0])
         db.close()
     assert left == [15, 5, 0]
+    await store.close()
+
+
+async def test_a_full_disk_is_named_and_is_no_trouble_once_there_is_room(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    await store.put("grant", "a", {"n": 1})
+    db = store._connected()
+    db.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(StoreUnavailable, match="cannot be written, as the disk is full"):
+        await store.put("jti", "a", {"padding": "x" * 100_000})
+    assert (await store.get("grant", "a")) is not None
+    db.execute("PRAGMA max_page_count = 1000000")
+    await store.put("grant", "b", {})
+    await store.close()
+
+
+async def test_a_damaged_page_is_named_until_the_file_is_sound_again(tmp_path: Path) -> None:
+    path = tmp_path / "auth.db"
+    store = SqliteStore(str(path))
+    for number in range(200):
+        await store.put("grant", str(number), {"padding": "x" * 500})
+    await store.close()
+    sound = path.read_bytes()
+    with path.open("r+b") as file:  # every page but those of the schema and of `ping`
+        file.seek(4096 * 10)
+        file.write(b"\xff" * (len(sound) - 4096 * 10))
+    store = SqliteStore(str(path))
+    with pytest.raises(StoreUnavailable, match="is damaged"):
+        [entry async for entry in store.list("grant")]
+    with pytest.raises(StoreUnavailable, match="is damaged"):
+        await store.ping()
+    await store.close()
+    path.write_bytes(sound)
+    store = SqliteStore(str(path))
+    await store.ping()
+    await store.close()
+
+
+async def test_a_file_that_may_only_be_read_is_named(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    await store.ping()
+    store._connected().execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreUnavailable, match="may only be read"):
+        await store.ping()
+    await store.close()
+
+
+async def test_a_lock_that_lasts_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_oauth_dynamicclient.store.sqlite.BUSY", 0.05)
+    store = SqliteStore(str(tmp_path / "auth.db"))
+    await store.ping()
+    other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="is locked by another process"):
+        await store.ping()
+    other.close()
+    await store.ping()
     await store.close()

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -18,7 +18,9 @@ from mcp_oauth_dynamicclient.keys import KeyRing
 from mcp_oauth_dynamicclient.records import Grant, Identity
 from mcp_oauth_dynamicclient.settings import Settings
 from mcp_oauth_dynamicclient.store import Store
-from mcp_oauth_dynamicclient.tokens import ASSERTION_ALGORITHMS, Tokens, digest, new_secret
+from mcp_oauth_dynamicclient.tokens import Tokens, digest, new_secret
+
+from .support import Clock
 
 TIME = "http://localhost:8080/time/mcp"
 ADA = Identity(provider="local", subject="1", login="ada", name="Ada Lovelace")
@@ -32,12 +34,12 @@ def grant(identity: Identity | None = ADA) -> Grant:
 
 
 @pytest.fixture
-def ring(settings: Settings, store: Store, clock: Any) -> KeyRing:
+def ring(settings: Settings, store: Store, clock: Clock) -> KeyRing:
     return KeyRing(settings, store, clock)
 
 
 @pytest.fixture
-def tokens(settings: Settings, ring: KeyRing, clock: Any) -> Tokens:
+def tokens(settings: Settings, ring: KeyRing, clock: Clock) -> Tokens:
     return Tokens(settings, ring, clock)
 
 
@@ -55,7 +57,7 @@ def test_secrets_have_256_bits_and_are_stored_as_their_hash() -> None:
 
 
 async def test_an_access_token_is_an_rfc9068_jwt_for_one_server(
-    tokens: Tokens, ring: KeyRing, settings: Settings, clock: Any
+    tokens: Tokens, ring: KeyRing, settings: Settings, clock: Clock
 ) -> None:
     token, lifetime = await tokens.issue_access(grant(), resource=TIME, scope="mcp")
     header, claims = parts(token)
@@ -84,7 +86,7 @@ async def test_every_token_has_its_own_jti(tokens: Tokens) -> None:
     assert len(jtis) == 5
 
 
-async def test_a_token_of_ours_verifies_until_it_expires(tokens: Tokens, clock: Any) -> None:
+async def test_a_token_of_ours_verifies_until_it_expires(tokens: Tokens, clock: Clock) -> None:
     token, lifetime = await tokens.issue_access(grant(), resource=TIME, scope="mcp")
     assert (await tokens.verify(token))["sub"] == "local:1"
     clock.advance(lifetime - 1)
@@ -95,7 +97,7 @@ async def test_a_token_of_ours_verifies_until_it_expires(tokens: Tokens, clock: 
 
 
 async def test_a_token_of_a_replica_that_just_rotated_its_key_verifies(
-    tokens: Tokens, settings: Settings, store: Store, clock: Any
+    tokens: Tokens, settings: Settings, store: Store, clock: Clock
 ) -> None:
     old, _ = await tokens.issue_access(grant(), resource=TIME, scope="mcp")
     other = KeyRing(settings, store, clock)
@@ -122,7 +124,7 @@ async def forged(ring: KeyRing, claims: dict[str, Any], **header: object) -> str
     return jws.sign(claims, key.private_pem, {"typ": "at+jwt", "kid": key.kid} | header, "RS256")
 
 
-async def test_only_our_own_access_tokens_are_accepted(tokens: Tokens, ring: KeyRing, clock: Any) -> None:
+async def test_only_our_own_access_tokens_are_accepted(tokens: Tokens, ring: KeyRing, clock: Clock) -> None:
     good = {"iss": "http://localhost:8080", "aud": TIME, "sub": "local:1", "exp": int(clock()) + 60}
     key = await ring.signing()
     public_pem = jwk.construct(key.public, "RS256").to_pem().decode()
@@ -156,89 +158,10 @@ async def test_only_our_own_access_tokens_are_accepted(tokens: Tokens, ring: Key
             pytest.fail(f"accepted: {what}: {await tokens.verify(token)}")
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200
+)
 @given(token=st.text(max_size=40) | st.from_regex(r"[\w-]{0,20}\.[\w-]{0,20}\.[\w-]{0,20}", fullmatch=True))
 def test_junk_is_an_invalid_token_and_nothing_else(tokens: Tokens, token: str) -> None:
     with pytest.raises(InvalidTokenError):
         tokens.verify_signature(token)
-    with pytest.raises(InvalidTokenError):
-        tokens.decode_assertion(token, {"keys": []}, ASSERTION_ALGORITHMS, "x")
-
-
-class Signer:
-    """A client with a key of its own."""
-
-    def __init__(self, algorithm: str = "RS256", members: dict[str, object] | None = None) -> None:
-        self.algorithm = algorithm
-        key = (
-            rsa.generate_private_key(65537, 2048)
-            if algorithm[0] == "R"
-            else ec.generate_private_key(ec.SECP256R1())
-        )
-        self.pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        self.jwks = {"keys": [jwk.construct(public, algorithm).to_dict() | {"kid": "k1"} | (members or {})]}
-
-    def sign(self, claims: dict[str, Any], **header: object) -> str:
-        return jws.sign(claims, self.pem, {"kid": "k1"} | header, self.algorithm)
-
-
-AUDIENCES = ["http://localhost:8080", "http://localhost:8080/token"]
-
-
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-@pytest.mark.parametrize("audience", [*AUDIENCES, AUDIENCES])
-async def test_an_assertion_signed_by_the_client_for_us_is_decoded(
-    tokens: Tokens, clock: Any, algorithm: str, audience: object
-) -> None:
-    signer = Signer(algorithm)
-    claims = {"iss": "c", "sub": "c", "aud": audience, "exp": clock() + 60, "jti": "1"}
-    assert (
-        tokens.decode_assertion(signer.sign(claims), signer.jwks, ASSERTION_ALGORITHMS, AUDIENCES) == claims
-    )
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"aud": "http://localhost:8080/"}, {"aud": None}, {"aud": []}, {"aud": [{}]},
-        {"exp": None}, {"exp": "soon"}, {"exp": True}, {"exp": 1},
-        {"nbf": 2**40}, {"iat": 2**40}, {"nbf": "x"},
-    ],
-    ids=str,
-)  # fmt: skip
-async def test_an_assertion_for_others_or_for_another_time_is_refused(
-    tokens: Tokens, clock: Any, change: dict[str, object]
-) -> None:
-    signer = Signer()
-    claims = {"aud": AUDIENCES[0], "exp": clock() + 60} | change
-    with pytest.raises(InvalidTokenError):
-        tokens.decode_assertion(signer.sign(claims), signer.jwks, ASSERTION_ALGORITHMS, AUDIENCES)
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        {"use": "enc"}, {"kty": "oct"}, {"kid": "k2"}, {"alg": "RS512"}, {"kty": "EC"},
-        {"n": "AQAB"}, {"n": None}, {"n": "A" * 20000},
-    ],
-    ids=lambda members: str(members)[:30],
-)  # fmt: skip
-async def test_a_key_that_is_not_fit_for_the_algorithm_verifies_nothing(
-    tokens: Tokens, clock: Any, members: dict[str, object]
-) -> None:
-    signer = Signer(members=members)
-    token = signer.sign({"aud": AUDIENCES[0], "exp": clock() + 60})
-    with pytest.raises(InvalidTokenError, match="No key"):
-        tokens.decode_assertion(token, signer.jwks, ASSERTION_ALGORITHMS, AUDIENCES)
-
-
-async def test_an_algorithm_that_the_caller_did_not_name_is_refused(tokens: Tokens, clock: Any) -> None:
-    signer = Signer()
-    token = signer.sign({"aud": AUDIENCES[0], "exp": clock() + 60})
-    with pytest.raises(InvalidTokenError, match="must be signed with one of ES256"):
-        tokens.decode_assertion(token, signer.jwks, ["ES256"], AUDIENCES)
-    shared = {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}
-    symmetric = jws.sign({"aud": AUDIENCES[0], "exp": clock() + 60}, shared["keys"][0], algorithm="HS256")
-    with pytest.raises(InvalidTokenError):
-        tokens.decode_assertion(symmetric, shared, ["HS256"], AUDIENCES)

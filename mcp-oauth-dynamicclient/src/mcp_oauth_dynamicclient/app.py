@@ -4,7 +4,7 @@
     other.mount("/", create_app(settings))   # in another FastAPI project
 
 Nothing runs in the background and everything connects on first use, so a mounted application needs no start;
-whoever mounts it calls `await app.aclose()` at the end, as its own lifespan does.
+the mounting application calls `await app.aclose()` at its end, as the own lifespan does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TextIO
 
 import httpx
@@ -21,63 +20,89 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import __version__, authorize, pages
+from . import __version__, authorize, login, pages
+from ._common.http_spans import NOT_FASTAPIS
 from .audit import Audit
+from .bridge_wheel import Wheel
+from .client_address import ClientAddress
 from .clients import ClientRegistry
 from .context import Context
+from .cors import Cors, Origins
 from .endpoints import (
     account,
     device_authorization,
     device_page,
+    internal_identity,
     introspect,
     jwks,
     landing,
     metadata,
     register,
     revoke,
+    server_cards,
     token,
+    wheels,
 )
+from .endpoints.answers import broken
+from .endpoints.asked import is_question
+from .endpoints.at_servers import AtServers, prefers_html
 from .endpoints.described import Health
-from .endpoints.verify import Verify, prefers_html
+from .endpoints.nowhere import nowhere_page
+from .endpoints.verify import Verify
 from .endpoints.verify import routes as verify_routes
-from .errors import OAuth2Error, StoreUnavailable
-from .keys import KeyRing
-from .login import GitHubApi, Memberships
+from .errors import OAuth2Error
+from .keys import KeyRing, StatementKeyRing
 from .metrics import Metrics
-from .middleware import BodyLimit, Direct, OpenCors, SecurityHeaders
+from .middleware import BodyLimit, HeadIsGet, SecurityHeaders
 from .policy import Policy
 from .resources import Resources
+from .servers import open_servers
 from .settings import Settings, load_settings
+from .statements import Statements
 from .store import Store, open_store
+from .store.health import Health as StoreHealth
 from .store.recent import RecentStore
+from .tables import Tables
 from .tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-REGISTRATION = "/register"
-
 
 class Gateway(FastAPI):
-    """An application whose /verify is answered before any middleware or routing is asked, and whose
-    registrations skip what FastAPI adds to Starlette."""
+    """An application whose /verify is answered before any middleware or routing is asked."""
 
     ctx: Context
     verify: Verify
     owns_store: bool
+    ending: bool = False
+    """The process has been asked to end: /live says so, so that an edge sends nothing more."""
+
+    def methods(self, scope: Scope) -> list[str]:
+        """What an address answers (RFC 9110 section 10.2.1), whichever of its routes does."""
+        found = [
+            name
+            for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+            if any(route.matches({**scope, "method": name})[0] is Match.FULL for route in self.routes)
+        ]
+        return ["GET", "HEAD", *found[1:]] if "GET" in found else found
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """With safe headers around all of it, the answer to an exception that nobody handles included."""
+        return SecurityHeaders(super().build_middleware_stack(), https=self.ctx.settings.secure_cookies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"] if scope["type"] == "http" else None
-        if path == "/verify":
+        if scope["type"] == "http" and is_question(scope["path"]):
             await self.verify(scope, receive, send)
-        elif path == REGISTRATION:
-            await super(FastAPI, self).__call__(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     async def aclose(self) -> None:
         """Close what was opened, which a store that was handed over is not."""
+        await self.ctx.standings.aclose()
+        await self.ctx.servers.aclose()
         await self.ctx.http.aclose()
         if self.owns_store:
             await self.ctx.store.close()
@@ -90,7 +115,7 @@ def create_app(
     """The authorization server. SettingsError says in one line which setting cannot be used."""
     settings = settings or load_settings()
     metrics = Metrics()
-    recent = RecentStore(store or open_store(settings.store_url))
+    recent = RecentStore(store or open_store(settings.store_address))
     audit = Audit(settings.audit_log, now=now, observe=metrics.observe)
     ctx = build_context(settings, recent, audit, now)
 
@@ -100,25 +125,27 @@ def create_app(
         await gateway.aclose()
 
     gateway = Gateway(
-        title="MCP OAuth Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+        title="MCP OAuth Gateway", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        # A redirect would name the scheme of the last hop, and have codes and tokens sent again over http.
+        redirect_slashes=False,
+        telemetry=NOT_FASTAPIS,
+    )  # fmt: skip
     gateway.ctx = ctx
     gateway.owns_store = store is None
     gateway.verify = Verify(ctx, recent, metrics)
+    for_machines = (token, register, revoke, introspect, device_authorization, jwks, internal_identity)
+    for_people = (authorize, account, device_page, landing, pages)
     gateway.include_router(verify_routes(ctx, gateway.verify))
-    for module in (token, register, revoke, introspect, device_authorization, jwks):
-        gateway.include_router(module.routes(ctx))
-    for module in (authorize, account, device_page, landing, pages, metadata):
+    for module in (*for_machines, *for_people, metadata, server_cards, wheels):
         gateway.include_router(module.routes(ctx))
     _add_operations(gateway, metrics)
     _add_errors(gateway)
-    registration = partial(register.enter, ctx)
-    # Anything else goes on to where unexpected errors of every endpoint are answered and logged.
-    errors = {kind: handler for kind, handler in gateway.exception_handlers.items() if kind is not Exception}
+    # The last one stands first.
     gateway.add_middleware(BodyLimit)
-    gateway.add_middleware(Direct, method="POST", path=REGISTRATION, endpoint=registration, errors=errors)
-    gateway.add_middleware(OpenCors)
-    gateway.add_middleware(SecurityHeaders, https=settings.secure_cookies)
+    gateway.add_middleware(AtServers, ctx=ctx, routed=gateway.methods)
+    gateway.add_middleware(Cors, resources=ctx.resources, origins=Origins(settings))
+    gateway.add_middleware(HeadIsGet)
+    gateway.add_middleware(ClientAddress, settings=settings)
     return gateway
 
 
@@ -126,10 +153,12 @@ def create_app(
 async def open_context(settings: Settings, audit: TextIO) -> AsyncIterator[Context]:
     """For the commands: the same without a server. `audit` is used unless AUDIT_LOG names a file."""
     destination = audit if settings.audit_log == "-" else settings.audit_log
-    ctx = build_context(settings, RecentStore(open_store(settings.store_url)), Audit(destination))
+    ctx = build_context(settings, RecentStore(open_store(settings.store_address)), Audit(destination))
     try:
         yield ctx
     finally:
+        await ctx.standings.aclose()
+        await ctx.servers.aclose()
         await ctx.http.aclose()
         await ctx.store.close()
         ctx.audit.close()
@@ -140,35 +169,50 @@ def build_context(
 ) -> Context:
     """What the endpoints share."""
     keys = KeyRing(settings, store, now)
+    resources = Resources(settings)
     http = httpx.AsyncClient(timeout=10, headers={"User-Agent": f"mcp-oauth-dynamicclient/{__version__}"})
-    memberships = Memberships(settings, store, GitHubApi(settings, http), now, read=store.recent)
+    providers = login.providers(settings, http, now)
+    standings = login.Standings(settings, store, providers, now, read=store.recent)
     return Context(
         settings=settings,
         store=store,
-        resources=Resources(settings),
+        tables=Tables(store),
+        resources=resources,
+        servers=open_servers(settings, store, resources, now),
         keys=keys,
         tokens=Tokens(settings, keys, now),
-        policy=Policy(settings, store, read=store.recent, memberships=memberships),
+        statements=Statements(settings, StatementKeyRing(settings, store, now), now),
+        standings=standings,
+        policy=Policy(settings, store, read=store.recent, standings=standings),
         clients=ClientRegistry(settings, store, now=now),
         audit=audit,
         http=http,
+        bridge_wheel=Wheel.of(settings.wheel_folder) if settings.wheel_folder else None,
         now=now,
     )
 
 
 def _add_operations(gateway: Gateway, metrics: Metrics) -> None:
+    store = StoreHealth(gateway.ctx.store)
+
     @gateway.get("/health", tags=["operations"], responses={200: {"model": Health}, 503: {"model": Health}})
     async def health() -> Response:
-        try:
-            await gateway.ctx.store.ping()
-        except StoreUnavailable as error:
-            metrics.store_up.set(0)
-            return JSONResponse({"status": "unhealthy", "reason": error.description}, 503)
-        metrics.store_up.set(1)
-        return JSONResponse({"status": "healthy"})
+        """Whether the store can be read and written; 503 says why not."""
+        trouble = await store.trouble()
+        metrics.store_up.set(trouble is None)
+        if trouble is None:
+            return JSONResponse({"status": "healthy"})
+        headers = {"Retry-After": str(trouble.retry_after)}
+        return JSONResponse({"status": "unhealthy", "reason": trouble.reason}, 503, headers)
+
+    @gateway.get("/live", include_in_schema=False)
+    async def live() -> Response:
+        """For an edge with several replicas: whether to send requests here, whatever the store does."""
+        return Response(status_code=503 if gateway.ending else 200)
 
     @gateway.get("/metrics", include_in_schema=False)
     async def prometheus(request: Request) -> Response:
+        """What Prometheus reads, for requests that came past no edge."""
         through_an_edge = any(name.startswith("x-forwarded-") for name in request.headers)
         if through_an_edge or not gateway.ctx.settings.metrics:
             raise HTTPException(404)
@@ -180,18 +224,23 @@ def _add_errors(gateway: Gateway) -> None:
 
     @gateway.exception_handler(OAuth2Error)
     async def oauth_error(request: Request, error: OAuth2Error) -> Response:
-        if isinstance(error, StoreUnavailable):
-            log.warning("the store cannot be reached: %s", error.__cause__)
+        if error.status_code >= 500:
+            log.warning("%s: %s (%s)", request.url.path, error.reason, error.detail)
         return JSONResponse(dict(error.get_body()), error.status_code, dict(error.get_headers()))
 
     @gateway.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404 and prefers_html(request.headers.get("accept", "").encode()):
-            title, sentence = "Nothing here", "This address leads nowhere."
-            return pages.error_page(gateway.ctx, title, sentence, status=404)
+            return await nowhere_page(gateway.ctx, request, asked=request.url.path)
         sentence = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(gateway.methods(request.scope))
+            if request.method == "GET" and prefers_html(request.headers.get("accept", "").encode()):
+                return pages.not_opened(gateway.ctx, headers["Allow"])
+            sentence = f"This address answers {headers['Allow']}."
         content = {"error": "invalid_request", "error_description": sentence}
-        return JSONResponse(content, error.status_code, error.headers)
+        return JSONResponse(content, error.status_code, headers)
 
     @gateway.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
@@ -201,5 +250,4 @@ def _add_errors(gateway: Gateway) -> None:
 
     @gateway.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        content = {"error": "server_error", "error_description": "Something went wrong here; try again."}
-        return JSONResponse(content, 500)
+        return broken()

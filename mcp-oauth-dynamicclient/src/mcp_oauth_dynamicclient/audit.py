@@ -1,6 +1,6 @@
 """The audit log: one JSON line per decision, with who, which client, which server, what and why.
 
-What looks like a secret is replaced before it is written, whatever the caller meant.
+Text that looks like a secret is redacted before it is written, wherever it stands.
 """
 
 from __future__ import annotations
@@ -15,9 +15,38 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Literal, Protocol, TextIO
 
-from .errors import SettingsError
+from .errors import OAuth2Error, SettingsError
+
+Event = Literal[
+    "access",  # a request at /verify
+    "account",  # the account page
+    "account.add",
+    "account.disable",
+    "account.enable",
+    "account.password",
+    "account.remove",
+    "authorize",  # an authorization request
+    "client.authenticate",
+    "client.delete",
+    "client.preregister",
+    "client.register",
+    "client.update",
+    "consent",
+    "device",  # a person's decision about a device
+    "device.authorize",
+    "device.page",
+    "grant.revoke",
+    "key.remove",
+    "key.rotate",
+    "login",
+    "policy",  # whether a person may still use a server
+    "store.restore",
+    "token.issue",
+    "token.revoke",
+]
+"""What was asked: an event of the log and a label of `/metrics`."""
 
 SECRET_FIELD = re.compile(
     r"(?:token|secret|password|passphrase|cookie|verifier|assertion|authorization)$|^code$"
@@ -35,8 +64,8 @@ CHECK_INTERVAL = 1.0
 
 log = logging.getLogger(__name__)
 
-Observer = Callable[[str, str], None]
-"""Told the event and outcome of each decision."""
+Observer = Callable[[str, str, str, str], None]
+"""Told the event, the outcome, the client and the reason of each decision, as they are written."""
 
 
 class Out(Protocol):
@@ -57,7 +86,7 @@ class _Stream:
 
 
 class _File:
-    """Appends whole lines, also beside other processes; opened anew soon after it was moved away."""
+    """Appends whole lines, also beside other processes; reopened soon after it was moved away."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +94,7 @@ class _File:
         try:
             self._descriptor = self._open()
         except OSError as error:
-            raise SettingsError(f"AUDIT_LOG: {path}: {error.strerror}") from None
+            raise SettingsError(f"AUDIT_LOG: {path}: {error.strerror}") from error
 
     def write(self, line: str) -> None:
         try:
@@ -120,16 +149,18 @@ class Audit:
 
     def record(
         self,
-        event: str,
+        event: Event,
         *,
         outcome: str,
         user: str | None = None,
         client: str | None = None,
         resource: str | None = None,
         reason: str | None = None,
+        error: OAuth2Error | None = None,
         **fields: object,
     ) -> None:
-        """Write one decision: `event` is what was asked (`token.issue`), `outcome` what was decided."""
+        """Write one decision: `event` is what was asked (`token.issue`), `outcome` what was decided. An error
+        gives the reason, as the client is told, and the detail, which only the log is told."""
         when = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
         line: dict[str, object] = {
             "time": when.isoformat(timespec="milliseconds"),
@@ -137,12 +168,14 @@ class Audit:
             "outcome": outcome,
         }
         told = {"user": user, "client": client, "resource": resource, "reason": reason, **fields}
+        if error is not None:
+            told |= {"reason": reason or error.reason, "detail": error.detail}
         for name, value in told.items():
             if value is not None:
                 line[name] = _clean(name, value)
         self._out.write(json.dumps(line) + "\n")
         if self._observe is not None:
-            self._observe(event, outcome)
+            self._observe(event, outcome, str(line.get("client", "")), str(line.get("reason", "")))
 
     def close(self) -> None:
         self._out.close()

@@ -73,17 +73,18 @@ def _open(content: bytes, passphrase: str) -> list[dict[str, Any]]:
     try:
         header = json.loads(first)
         salt = base64.b64decode(header["salt"])
+        version = header["version"]
         known = header["format"] == FORMAT
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise BackupError("this is not a backup of mcp-oauth-server")
-    if header["version"] != VERSION:
+    if version != VERSION:
         raise BackupError("this backup was written by a newer version of this program")
     try:
         entries: list[dict[str, Any]] = json.loads(Fernet(_key(passphrase, salt)).decrypt(sealed.strip()))
-    except InvalidToken:
-        raise BackupError("the passphrase is wrong, or the file is damaged") from None
+    except InvalidToken as error:
+        raise BackupError("the passphrase is wrong, or the file is damaged") from error
     if any(entry["kind"] not in get_args(Kind) for entry in entries):
         raise BackupError("this backup holds entries that this version does not know")
     return entries

@@ -14,13 +14,9 @@ from .errors import SettingsError, StoreUnavailable
 
 GROUPS = {
     "users": "users", "clients": "clients", "tokens": "tokens", "keys": "keys",
-    "backup": "backup", "restore": "backup", "check": "check",
+    "backup": "backup", "restore": "backup", "check": "check", "operator-passes": "operator_passes",
 }  # fmt: skip
 """Commands by the module that holds them; read when they are used, so that `--help` needs no server."""
-
-KEEP_ALIVE = 180
-"""Seconds an idle connection stays open: longer than the pool of the reverse proxy in front, which could
-otherwise send a request on a connection that is being closed."""
 
 
 class Commands(click.Group):
@@ -37,7 +33,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        command = getattr(import_module(f".commands.{GROUPS[cmd_name]}", __package__), cmd_name)
+        command = getattr(
+            import_module(f".commands.{GROUPS[cmd_name]}", __package__), cmd_name.replace("-", "_")
+        )
         assert isinstance(command, click.Command)
         return command
 
@@ -60,24 +58,31 @@ def main() -> None:
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
 )
-def serve(host: str, port: int, log_level: str) -> None:
+@click.option(
+    "--drain",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 60),
+    help="Seconds from SIGTERM to the end in which everything is still answered, and /live soon says 503.",
+)
+def serve(host: str, port: int, log_level: str, drain: int) -> None:
     """Run the server (the default command)."""
-    import uvicorn
-
+    from ._common import telemetry
     from .app import create_app
-    from .protocol import LeanProtocol
+    from .serve import run
     from .store import open_store
 
     settings = usable_settings()
 
     async def probe() -> None:
-        store = open_store(settings.store_url)
+        store = open_store(settings.store_address)
         try:
             await store.ping()
         finally:
             await store.close()
 
     try:
+        telemetry.configure("mcp-oauth-dynamicclient")
         asyncio.run(probe())
         app = create_app(settings)
     except StoreUnavailable as error:
@@ -87,19 +92,7 @@ def serve(host: str, port: int, log_level: str) -> None:
         )
         app = create_app(settings)
     except SettingsError as error:
-        raise UnusableSettings(str(error)) from None
+        raise UnusableSettings(str(error)) from error
     gc.collect()
     gc.freeze()  # what was loaded at the start stays; no collection need look at it again
-    # The access log is off: the query of an authorization request or a callback holds codes.
-    uvicorn.run(
-        app,
-        http=LeanProtocol,
-        host=host,
-        port=port,
-        log_level=log_level,
-        access_log=False,
-        server_header=False,
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=10,
-    )
+    run(app, settings, host=host, port=port, log_level=log_level, drain=drain)

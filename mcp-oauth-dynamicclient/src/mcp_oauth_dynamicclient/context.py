@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     import httpx
 
     from .audit import Audit
+    from .bridge_wheel import Wheel
     from .clients import ClientRegistry
     from .keys import KeyRing
+    from .login import Standings
     from .policy import Policy
     from .resources import Resources
+    from .servers import Servers
     from .settings import Settings
+    from .statements import Statements
     from .store import Store
+    from .tables import Tables
     from .tokens import Tokens
 
 
@@ -24,12 +29,19 @@ if TYPE_CHECKING:
 class Context:
     settings: Settings
     store: Store
+    tables: Tables
+    """The same store, by record."""
     resources: Resources
+    servers: Servers
     keys: KeyRing
     tokens: Tokens
+    statements: Statements
+    standings: Standings
+    """What the login providers last said about people."""
     policy: Policy
     clients: ClientRegistry
     audit: Audit
     http: httpx.AsyncClient
     """For the login providers that the operator configured; never for addresses that a client names."""
+    bridge_wheel: Wheel | None = None
     now: Callable[[], float] = field(default=time.time)

@@ -1,47 +1,114 @@
 """Every error the authorization server answers with, in one tree.
 
-Authlib's classes carry the RFC 6749 codes; the ones it lacks are added here. Raise them anywhere:
-`app.py` renders them once, as RFC 6749 section 5.2 JSON (`no-store`). The authorization endpoint turns them
-into a redirect or a page, depending on how much of the request has been verified.
+Raise them anywhere: `app.py` renders them once, as RFC 6749 section 5.2 JSON (`no-store`). The authorization
+endpoint turns them into a redirect or a page, depending on how much of the request has been verified.
+
+An error says two things: `description` to the client, one sentence that says what to do, and `detail` to the
+log, what really happened. Raise it `from` its cause, and `detail` is that.
 """
 
 from __future__ import annotations
 
-from authlib.oauth2.rfc6749.errors import (
-    AccessDeniedError,
-    InvalidClientError,
-    InvalidGrantError,
-    InvalidRequestError,
-    InvalidScopeError,
-    OAuth2Error,
-    UnauthorizedClientError,
-    UnsupportedGrantTypeError,
-    UnsupportedResponseTypeError,
-)
+import re
+import unicodedata
 
-__all__ = [
-    "AccessDeniedError",
-    "AuthorizationPendingError",
-    "ExpiredTokenError",
-    "InvalidClientError",
-    "InvalidClientMetadataError",
-    "InvalidGrantError",
-    "InvalidRedirectURIError",
-    "InvalidRequestError",
-    "InvalidScopeError",
-    "InvalidTargetError",
-    "InvalidTokenError",
-    "OAuth2Error",
-    "ServerError",
-    "SettingsError",
-    "SlowDownError",
-    "StoreUnavailable",
-    "TemporarilyUnavailableError",
-    "TooManyRequestsError",
-    "UnauthorizedClientError",
-    "UnsupportedGrantTypeError",
-    "UnsupportedResponseTypeError",
-]
+from authlib.oauth2.base import OAuth2Error as AuthlibError
+
+from ._common.settings import SettingsError as SettingsError
+
+NOT_IN_A_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+"""RFC 6749 section 5.2."""
+CAUSES = 4
+"""Links of a chain of causes that the log is told."""
+
+
+class OAuth2Error(AuthlibError):
+    """The sentence may hold a name in any script, or quote what a stranger sent. People and logs are told it
+    but for what a screen does not show; the standard's `description` is plain ASCII."""
+
+    def __init__(
+        self, description: str | None = None, *, detail: str | None = None, status_code: int | None = None
+    ) -> None:
+        super().__init__(None if description is None else _plain(description), status_code=status_code)
+        self._sentence = description
+        self._detail = detail
+
+    @property
+    def reason(self) -> str:
+        """What a person is told, and the log."""
+        text = self._sentence or self.error or ""
+        return "".join(char if char.isprintable() else "?" for char in text)
+
+    @property
+    def detail(self) -> str | None:
+        """For the log alone: what the raiser said, and the causes, the nearest first."""
+        told = [] if self._detail is None else [self._detail]
+        cause = self.__cause__
+        while cause is not None and len(told) < CAUSES:
+            told.append(_said(cause))
+            cause = cause.__cause__
+        return "; ".join(told) or None
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents, `'` for `"`, and `?` for what is left of other scripts."""
+    letters = unicodedata.normalize("NFKD", text.replace('"', "'"))
+    return NOT_IN_A_DESCRIPTION.sub("?", "".join(c for c in letters if not unicodedata.combining(c)))
+
+
+def _said(cause: BaseException) -> str:
+    name = type(cause).__name__
+    if isinstance(cause, OAuth2Error):
+        return f"{name}: {cause.reason}" if cause._detail is None else f"{name}: {cause._detail}"
+    return f"{name}: {cause}" if str(cause) else name
+
+
+class InvalidRequestError(OAuth2Error):
+    """A parameter is missing, repeated or malformed (RFC 6749 section 5.2)."""
+
+    error = "invalid_request"
+
+
+class InvalidClientError(OAuth2Error):
+    """The client is unknown or did not authenticate (RFC 6749 section 5.2)."""
+
+    error = "invalid_client"
+
+
+class InvalidGrantError(OAuth2Error):
+    """A code, refresh token or assertion is invalid, expired, revoked or another client's (RFC 6749 5.2)."""
+
+    error = "invalid_grant"
+
+
+class UnauthorizedClientError(OAuth2Error):
+    """The client may not use this grant type (RFC 6749 section 5.2)."""
+
+    error = "unauthorized_client"
+
+
+class UnsupportedGrantTypeError(OAuth2Error):
+    """RFC 6749 section 5.2."""
+
+    error = "unsupported_grant_type"
+
+
+class UnsupportedResponseTypeError(OAuth2Error):
+    """RFC 6749 section 4.1.2.1."""
+
+    error = "unsupported_response_type"
+
+
+class InvalidScopeError(OAuth2Error):
+    """The scope is malformed, or goes beyond what was granted (RFC 6749 section 5.2)."""
+
+    error = "invalid_scope"
+
+
+class AccessDeniedError(OAuth2Error):
+    """The person or the operator refused (RFC 6749 section 4.1.2.1)."""
+
+    error = "access_denied"
 
 
 class InvalidTargetError(OAuth2Error):
@@ -108,18 +175,24 @@ class TooManyRequestsError(OAuth2Error):
 
 
 class TemporarilyUnavailableError(OAuth2Error):
-    """Something this answer needs is away; the client may try again (RFC 6749 section 4.1.2.1)."""
+    """Something this answer needs is away; the client may try again (RFC 6749 section 4.1.2.1) after
+    `retry_after` seconds (RFC 9110 section 10.2.3)."""
 
     error = "temporarily_unavailable"
     status_code = 503
+    retry_after = 2
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        return [*super().get_headers(), ("Retry-After", str(self.retry_after))]
 
 
 class StoreUnavailable(TemporarilyUnavailableError):
-    """The store cannot be reached: always 503, never 'valid' and never a false 401."""
+    """The store cannot be used: always 503, never 'valid' and never a false 401.
 
-    def __init__(self) -> None:
-        super().__init__("The token store cannot be reached; try again in a moment.")
+    `why` goes on after "The token store": what is wrong, as far as it is known. It is told to clients, so it
+    names no address and no path; those are in the cause, which only the log sees.
+    """
 
-
-class SettingsError(Exception):
-    """A setting is missing or contradicts another; the message is one line that names it."""
+    def __init__(self, why: str = "cannot be reached", retry_after: int = 2) -> None:
+        super().__init__(f"The token store {why}; try again in a moment.")
+        self.retry_after = retry_after

@@ -55,8 +55,8 @@ def parse_form(body: bytes) -> Form:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
         )
-    except ValueError:
-        raise InvalidRequestError("The body is not a readable form.") from None
+    except ValueError as error:
+        raise InvalidRequestError("The body is not a readable form.") from error
     values: dict[str, str] = {}
     resources: list[str] = []
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""The RSA keys that sign access tokens.
+"""The keys that sign: RSA for access tokens, P-256 for the identity statements that servers check.
 
 They live in the store, the private part sealed under GATEWAY_SECRET, so every replica signs and verifies with
 the same ones. The newest key signs. Rotation gives its predecessors an end, later than every token they
@@ -16,12 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from ._common import identity_header
 from .sealing import Seal
 from .settings import Settings
-from .store import Entry, Store
+from .store import Entry, Kind, Store
 
 KEY_BITS = 2048
 FRESH = 0.5
@@ -29,6 +30,8 @@ FRESH = 0.5
 OVERLAP = 600
 """Seconds that a replaced key outlives the last token it can have signed."""
 ROTATION_LOCK = 60.0
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,17 @@ class SigningKey:
 
 
 class KeyRing:
+    """Keys of one kind, each kind under a name of its own in the store."""
+
+    kind: Kind = "key"
+    purpose = "signing keys"
+
     def __init__(self, settings: Settings, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._now = now
-        self._seal = Seal(settings.gateway_secret.get_secret_value(), "signing keys", now)
+        self._seal = Seal(settings.gateway_secret.get_secret_value(), self.purpose, now)
         self._rotate_after = settings.key_rotation_interval
-        self._retire_after = settings.access_token_lifetime + OVERLAP
+        self._retire_after = self._lifetime(settings) + OVERLAP
         self._keys: dict[str, SigningKey] = {}
         self._read_at = float("-inf")
         self._reads = 0
@@ -99,32 +107,32 @@ class KeyRing:
         """A new signing key; the others stay until no token of theirs is alive."""
         new = await self._create()
         ends = self._now() + self._retire_after
-        async for entry in self._store.list("key"):
+        async for entry in self._store.list(self.kind):
             if entry.key != new.kid and entry.expires_at is None:
-                await self._store.swap("key", entry.key, entry.version, entry.value, expires_at=ends)
+                await self._store.swap(self.kind, entry.key, entry.version, entry.value, expires_at=ends)
         await self._read()
         return new
 
     async def remove(self, kid: str) -> bool:
         """Forget a key at once: every token it signed is refused from now on. For a key that leaked."""
-        removed = await self._store.delete("key", kid)
+        removed = await self._store.delete(self.kind, kid)
         await self._read()
         return removed
 
     async def _create(self) -> SigningKey:
-        private = await asyncio.to_thread(new_private_key)
+        private = await asyncio.to_thread(self._make)
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        public = _jwk(private.public_key())
+        public = jwk_of(private.public_key())
         sealed = self._seal.seal({"pem": pem})
         value = {"public": public, "private": sealed, "created_at": self._now()}
-        await self._store.put("key", public["kid"], value)
+        await self._store.put(self.kind, public["kid"], value)
         await self._read()
         return self._keys[public["kid"]]
 
     async def _read(self) -> None:
         started = self._now()
         self._reads += 1
-        keys = [self._open(entry) async for entry in self._store.list("key")]
+        keys = [self._open(entry) async for entry in self._store.list(self.kind)]
         self._keys = {key.kid: key for key in keys if key is not None}
         self._read_at = started
 
@@ -138,9 +146,29 @@ class KeyRing:
         created_at = entry.value["created_at"]
         return SigningKey(entry.key, created_at, entry.expires_at, entry.value["public"], secret["pem"])
 
+    def _make(self) -> PrivateKey:
+        return new_private_key()
+
+    def _lifetime(self, settings: Settings) -> int:
+        """Seconds that the longest-lived signature is good for."""
+        return settings.access_token_lifetime
+
     def _newest(self) -> SigningKey | None:
         current = [key for key in self._keys.values() if key.expires_at is None]
         return max(current, key=_age, default=None)
+
+
+class StatementKeyRing(KeyRing):
+    """The keys of identity statements. No access token is ever signed by one, nor the reverse."""
+
+    kind: Kind = "statement_key"
+    purpose = "identity statement keys"
+
+    def _make(self) -> PrivateKey:
+        return ec.generate_private_key(ec.SECP256R1())
+
+    def _lifetime(self, settings: Settings) -> int:
+        return identity_header.LIFETIME
 
 
 def new_private_key() -> rsa.RSAPrivateKey:
@@ -151,16 +179,24 @@ def _age(key: SigningKey) -> tuple[bool, float, str]:
     return key.expires_at is None, key.created_at, key.kid
 
 
-def _jwk(public: rsa.RSAPublicKey) -> dict[str, str]:
-    numbers = public.public_numbers()
-    members = {"e": _base64url(numbers.e), "kty": "RSA", "n": _base64url(numbers.n)}
+def jwk_of(public: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> dict[str, str]:
+    """The JWK of a public key, named by its thumbprint (RFC 7638)."""
+    if isinstance(public, rsa.RSAPublicKey):
+        rsa_numbers = public.public_numbers()
+        members = {"e": _base64url(rsa_numbers.e), "kty": "RSA", "n": _base64url(rsa_numbers.n)}
+        algorithm = "RS256"
+    else:
+        point = public.public_numbers()
+        x, y = (_base64url(number, 32) for number in (point.x, point.y))
+        members = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+        algorithm = identity_header.ALGORITHM
     thumbprint = hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest()
     kid = base64.urlsafe_b64encode(thumbprint).rstrip(b"=").decode()
-    return {**members, "use": "sig", "alg": "RS256", "kid": kid}
+    return {**members, "use": "sig", "alg": algorithm, "kid": kid}
 
 
-def _base64url(number: int) -> str:
-    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+def _base64url(number: int, length: int = 0) -> str:
+    octets = number.to_bytes(length or (number.bit_length() + 7) // 8, "big")
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 

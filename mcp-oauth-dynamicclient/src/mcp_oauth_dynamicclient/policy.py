@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
+from .login.standing import Standings
 from .records import Identity
 from .settings import Settings
 from .store import Entry, Kind, Store
@@ -12,15 +12,9 @@ from .store import Entry, Kind, Store
 Read = Callable[[Kind, str], Awaitable[Entry | None]]
 
 
-class Memberships(Protocol):
-    """Who belongs where at GitHub now (`login.membership`)."""
-
-    async def groups(self, identity: Identity) -> tuple[str, ...]: ...
-
-
 class Policy:
-    """`read` looks up local accounts; the store's own `get` unless told otherwise. Without `memberships` the
-    groups of the sign-in count for as long as the grant lives."""
+    """`read` looks up local accounts; the store's own `get` unless told otherwise. Without `standings` what
+    the provider said at the sign-in counts for as long as the grant lives."""
 
     def __init__(
         self,
@@ -28,10 +22,10 @@ class Policy:
         store: Store,
         *,
         read: Read | None = None,
-        memberships: Memberships | None = None,
+        standings: Standings | None = None,
     ) -> None:
         self._read = read or store.get
-        self._memberships = memberships
+        self._standings = standings
         self._local = settings.local_accounts
         self._github = settings.github_client_id is not None
         self._github_users = _folded(settings.allowed_github_users)
@@ -53,21 +47,39 @@ class Policy:
             case "id-jag":
                 return None if self._id_jag else "enterprise-managed authorization is switched off"
 
-    def relies_on(self, identity: Identity) -> tuple[tuple[Kind, str], ...] | None:
-        """The entries whose change can change `still_allowed`; None when time alone can."""
-        if self._memberships is not None and self._counts_as_member_only(identity):
-            return None
-        return (("account", identity.login),) if identity.provider == "local" else ()
-
     async def still_allowed(self, identity: Identity) -> str | None:
-        """As `allowed`, but a local account must still exist and be enabled, and a member of a GitHub
-        organisation must still be one."""
-        if self._memberships is not None and self._counts_as_member_only(identity):
-            groups = await self._memberships.groups(identity)
-            return self.allowed(identity.model_copy(update={"groups": groups}))
-        reason = self.allowed(identity)
-        if reason is not None or identity.provider != "local":
-            return reason
+        """As `allowed`, but a local account must still exist and be enabled, a member of a GitHub
+        organisation still be one, and an OpenID provider that can be asked still vouch for the person.
+
+        Nothing is asked of a provider here, as every request comes by; when it is time, asking is started.
+        """
+        if identity.provider == "local":
+            return self.allowed(identity) or await self._account(identity)
+        is_member_only = self._counts_as_member_only(identity)
+        if self._standings is None or not (is_member_only or identity.provider == "oidc"):
+            return self.allowed(identity)
+        standing = await self._standings.known(identity)
+        if standing is None:
+            return self.allowed(identity.model_copy(update={"groups": ()}) if is_member_only else identity)
+        if is_member_only:
+            self._standings.ask_meanwhile(identity, standing)
+        if standing.refused:
+            return "the login provider no longer vouches for this person"
+        if not self._standings.counts(standing):
+            return "the login provider has not answered for too long"
+        return self.allowed(identity.model_copy(update={"groups": standing.groups}))
+
+    async def renew(self, identity: Identity) -> None:
+        """Ask the login provider about a person if it is time. TemporarilyUnavailableError when it cannot be
+        asked and has not answered for too long."""
+        if self._standings is not None:
+            await self._standings.renew(identity)
+
+    async def can_ask_again(self, identity: Identity) -> bool:
+        """Whether the provider can be asked about a person without their doing anything."""
+        return self._standings is not None and await self._standings.known(identity) is not None
+
+    async def _account(self, identity: Identity) -> str | None:
         account = await self._read("account", identity.login)
         if account is None:
             return "the account was removed"

@@ -7,9 +7,9 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from fastapi import Request
 
+from .audit import Event
 from .context import Context
 from .errors import TooManyRequestsError
-from .store import Limit
 
 HOUR = 3600
 
@@ -32,19 +32,9 @@ def _site(host: str) -> str:
     return host
 
 
-def hourly(what: str, request: Request, allowed: int) -> Limit:
-    """What the address of this request may do in an hour."""
-    return Limit(f"{what}:{address(request)}", allowed, HOUR)
-
-
-def refusal(ctx: Context, what: str, request: Request) -> TooManyRequestsError:
-    """The error to raise beyond a limit; it is audited."""
-    ctx.audit.record(what, outcome="refused", reason="rate limit", address=address(request))
-    return TooManyRequestsError("Too many requests from this address; try again later.", HOUR)
-
-
-async def per_hour(ctx: Context, what: str, request: Request, allowed: int) -> None:
-    """Count one request. Raises TooManyRequestsError beyond `allowed`."""
-    limit = hourly(what, request, allowed)
-    if await ctx.store.increment(limit.counter, window=limit.window) > limit.allowed:
-        raise refusal(ctx, what, request)
+async def per_hour(ctx: Context, what: Event, request: Request, allowed: int) -> None:
+    """Count one request. Raises TooManyRequestsError beyond `allowed`, which is audited."""
+    counter = f"{what}:{address(request)}"
+    if await ctx.store.increment(counter, window=HOUR) > allowed:
+        ctx.audit.record(what, outcome="refused", reason="rate limit", address=address(request))
+        raise TooManyRequestsError("Too many requests from this address; try again later.", HOUR)

@@ -33,6 +33,9 @@ class Identity(Record):
         return f"{self.provider}:{self.subject}"
 
 
+NAMELESS = "a client without a name"
+
+
 class Client(Record):
     """A registered client (RFC 7591), wherever its registration came from."""
 
@@ -47,7 +50,7 @@ class Client(Record):
 
     @property
     def name(self) -> str:
-        return str(self.metadata.get("client_name") or self.client_id)
+        return str(self.metadata.get("client_name") or NAMELESS)
 
     @property
     def redirect_uris(self) -> list[str]:
@@ -63,7 +66,7 @@ class Client(Record):
 
 
 class AuthorizationCode(Record):
-    """An issued code, stored under its hash (guarantee 3). Redeeming swaps `redeemed` to true; a second
+    """An issued code, stored under its hash. Redeeming swaps `redeemed` to true; a second
     presentation of a redeemed code revokes `grant_id`."""
 
     client_id: str
@@ -74,6 +77,8 @@ class AuthorizationCode(Record):
     identity: Identity
     grant_id: str
     client_name: str
+    expires_at: float = 0
+    """When it can no longer be redeemed; it is remembered longer, so that it is not issued again."""
     redeemed: bool = False
 
 
@@ -93,10 +98,15 @@ class Grant(Record):
     scope: str
     created_at: float
     last_used_at: float
+    ends_at: float | None = None
+    """When it ends however much it is used; None only in grants that an earlier version stored."""
     generation: int = 0
-    """Counts refresh rotations. A refresh token carries the generation it was issued in: the current one
-    rotates, the one before is accepted until a token of the current generation is used, an older one is reuse
-    and deletes the grant."""
+    """The generation of the one refresh token that is in use; each new refresh token begins another."""
+    predecessor: int | None = None
+    """The generation of the token that was exchanged for it. It is answered again as long as the token in use
+    has not been used; a token of any other generation was copied, and ends the grant."""
+    rotated_at: float = 0
+    """When the token in use was first issued."""
     redirect_host: str = ""
 
 

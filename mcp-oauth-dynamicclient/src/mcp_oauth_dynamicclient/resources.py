@@ -1,99 +1,110 @@
-"""The gateway's servers, recognised by the shape of their address under the configured base.
+"""What an address means: the gateway's servers, recognised by their shape under the configured base.
 
 A protected resource's identifier (RFC 8707, RFC 9728) is exactly the URL of its MCP endpoint:
-`https://NAME.example.com[/SUB]/mcp` (subdomains) or `https://host/NAME[/SUB]/mcp` (one host). Nothing outside
-the base is ever believed.
+`https://NAME.example.com[/SUB]/mcp` (subdomains) or `https://host/NAME[/SUB]/mcp` (one host). Written with a
+slash at its end it means the same server. Nothing outside the base is ever believed.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
+from .public import INTERNAL_PATHS, OWN_PATHS, SEGMENT, On, Place, table
 from .settings import Settings, Shape
 
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,62}[A-Za-z0-9_~-])?")
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 ENDPOINT = "mcp"
 MAX_DEPTH = 4
-OWN_PATHS = {
-    "", "account", "authorize", "callback", "consent", "device", "device_authorization", "health",
-    "introspect", "jwks", "login", "logout", "register", "revoke", "static", "token",
-}  # fmt: skip
-"""First path segments on one host that are the authorization server's own."""
-INTERNAL_PATHS = {"verify", "metrics"}
-"""Never for the public, whatever the edge lets through; no server can have these names either."""
-WELL_KNOWN = "/.well-known/"
+MAX_LENGTH = 2048
+"""Characters of an address that are looked at; a longer one names nothing."""
+REMEMBERED = 512
+"""Addresses whose meaning is kept. What strangers send is bounded by MAX_LENGTH, so all of them take 2 MB."""
+_SEGMENT = re.compile(SEGMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What one address is. `server` and `resource` are empty where it is no server's."""
+
+    place: Place
+    server: str = ""
+    """The server's name, as the edge and the registry know it."""
+    resource: str = ""
+    """The canonical identifier, which tokens carry as `aud`."""
+    slash: bool = False
+    """Whether the endpoint was written with a slash at its end."""
+    below: bool = False
+    """Whether it is no endpoint itself but a path below one, which means what its server likes."""
+
+    @property
+    def asked(self) -> str:
+        """The identifier as the client writes it, which metadata has to echo (RFC 9728 section 3.3)."""
+        return f"{self.resource}/" if self.slash else self.resource
+
+
+NOWHERE = Address(Place.NOWHERE)
+ELSEWHERE = Address(Place.ELSEWHERE)
 
 
 class Resources:
     def __init__(self, settings: Settings) -> None:
         base = urlsplit(settings.issuer)
         self._shape = settings.shape
+        self._table = table(settings.shape)
         self._scheme = base.scheme
-        self._issuer = settings.issuer
         self._authority = _authority(base)
         domain = urlsplit(f"//{settings.base_domain}") if settings.base_domain else base
         self._domain = _authority(domain._replace(scheme=base.scheme))
+        # Settings do not change while this runs, and every request of a client names the same address.
+        self._remembered = lru_cache(REMEMBERED)(self._meaning)
 
-    def canonical(self, url: str) -> str | None:
-        """The identifier that a client's `resource` parameter names, or None when it names none of ours.
+    def read(self, host: str, target: str) -> Address:
+        """What the address of a request means: `host` as the client named it, `target` as it wrote it.
 
-        Exact, except that scheme and host are compared without regard to case, and a default port may be
-        written.
+        The endpoint and every path below it belong to the server. The scheme is the configured one: an edge
+        behind a tunnel does not see the scheme that people use.
         """
+        path = target.partition("?")[0]
+        if len(host) > MAX_LENGTH:
+            return ELSEWHERE
+        return self._remembered(host, path) if len(path) <= MAX_LENGTH else self._meaning(host, path)
+
+    def _meaning(self, host: str, path: str) -> Address:
+        authority = self._believe(host)
+        if authority is None:
+            return ELSEWHERE
+        if not _unambiguous(path):
+            return NOWHERE
+        name = self._server_name(authority)
+        for row in self._table:
+            if self._is_on(row.on, name) and (found := row.path.fullmatch(path)):
+                if row.place in (Place.OWN, Place.METADATA, Place.TOKEN):
+                    return Address(row.place, name or "")
+                server = name or found[1]
+                return Address(row.place, server, self._bare_resource(authority, server))
+        return self._endpoint(authority, path) or NOWHERE
+
+    def asked_for(self, url: str) -> Address | None:
+        """The server whose identifier a URL is, exactly, but for the case of scheme and host, a default port
+        and a slash at the end. None when it is none of ours."""
         parts = _split(url)
         if parts is None or parts.query or "?" in url or "#" in url or parts.username is not None:
             return None
         if parts.scheme != self._scheme:
             return None
-        return self._resource(_authority(parts), parts.path, exact=True)
+        return self._exactly(_authority(parts), parts.path)
 
-    def of_request(self, host: str, uri: str) -> str | None:
-        """The server that a forwarded request is for, or None when it is for none of ours.
+    def canonical(self, url: str) -> str | None:
+        """The identifier that a client's `resource` parameter means, or None when it means none of ours."""
+        address = self.asked_for(url)
+        return address.resource if address else None
 
-        `uri` is the request target as the client sent it. The endpoint itself, every path below it, and the
-        bare address of the server (`https://NAME.example.com/`, `https://host/NAME`) belong to the server.
-        The scheme is the configured one: an edge behind a tunnel does not see the scheme that people use.
-        """
-        authority = self._believe(host)
-        path = uri.partition("?")[0]
-        path = path[:-1] if path.endswith("/") else path
-        if authority is None:
-            return None
-        bare = path.count("/") == (0 if self._shape is Shape.SUBDOMAINS else 1)
-        return self._resource(authority, f"{path}/{ENDPOINT}" if bare else path, exact=bare)
-
-    def is_own(self, host: str, uri: str) -> bool:
-        """Whether a forwarded request is for the authorization server itself, which needs no gate.
-
-        Its token endpoint is at every server's own host too: a client that has kept its tokens but no
-        metadata refreshes there (MCP 2025-03-26, Authorization, fallbacks).
-        """
-        path = uri.partition("?")[0]
-        if not _unambiguous(path):
-            return False
-        authority = self._believe(host)
-        if authority != self._authority:
-            return authority is not None and path == "/token"
-        first = path.split("/")[1]
-        return first not in INTERNAL_PATHS and (self._shape is Shape.SUBDOMAINS or first in OWN_PATHS)
-
-    def is_open(self, host: str, uri: str) -> bool:
-        """Whether a forwarded request needs no token: metadata anywhere, and a server's own `/health`."""
-        path = uri.partition("?")[0]
-        if self._believe(host) is None or not _unambiguous(path):
-            return False
-        depth = 1 if self._shape is Shape.SUBDOMAINS else 2
-        return WELL_KNOWN in path or (path.endswith("/health") and path.count("/") == depth)
-
-    def is_ours(self, host: str) -> bool:
-        """Whether a Host header names the issuer or a host that can hold servers."""
-        return self._believe(host) is not None
-
-    def of_metadata(self, host: str, path: str) -> str | None:
-        """The resource whose metadata is asked for at `host`; `path` is what follows METADATA_PATH, or "".
+    def of_metadata(self, host: str, path: str) -> Address | None:
+        """The server whose metadata is asked for at `host`; `path` is what follows METADATA_PATH, or "".
 
         A host that holds one server answers at its root too.
         """
@@ -102,7 +113,11 @@ class Resources:
             return None
         if self._shape is Shape.SUBDOMAINS and path == "":
             path = f"/{ENDPOINT}"
-        return self._resource(authority, path, exact=True)
+        return self._exactly(authority, path)
+
+    def is_ours(self, host: str) -> bool:
+        """Whether a Host header names the issuer or a host that can hold servers."""
+        return self._believe(host) is not None
 
     def metadata_url(self, resource: str) -> str:
         """Where the metadata of a resource is (RFC 9728 section 3.1: inserted before its path)."""
@@ -118,6 +133,22 @@ class Resources:
         host = self._server_name(parts.netloc) or parts.netloc
         return f"{host}/{inner}" if inner else host
 
+    def server(self, resource: str) -> str:
+        """The name that the edge and the registry know the server of a canonical identifier by."""
+        return self.name(resource).partition("/")[0]
+
+    def of_server(self, name: str) -> str:
+        """The canonical identifier of the server of a name."""
+        return self._bare_resource(
+            f"{name}.{self._domain}" if self._shape is Shape.SUBDOMAINS else self._authority, name
+        )
+
+    def server_of_host(self, host: str) -> str | None:
+        """The name of the server at a host that an edge's rule names, which is without a port."""
+        name, dot, rest = host.lower().partition(".")
+        ours = dot and rest == self._domain.partition(":")[0] and name != "auth"
+        return name if ours and LABEL.fullmatch(name) else None
+
     def _believe(self, host: str) -> str | None:
         """The authority a Host header names, if it is the issuer's or can hold servers."""
         parts = _split(f"{self._scheme}://{host}")
@@ -127,22 +158,36 @@ class Resources:
         ours = authority == self._authority or self._server_name(authority) is not None
         return authority if ours else None
 
-    def _resource(self, authority: str, path: str, *, exact: bool) -> str | None:
-        segments = _segments(path)
+    def _is_on(self, on: On, name: str | None) -> bool:
+        if on is On.EITHER or self._shape is Shape.ONE_HOST:
+            return True
+        return (on is On.SERVER) == (name is not None)
+
+    def _bare_resource(self, authority: str, server: str) -> str:
+        inner = "" if self._shape is Shape.SUBDOMAINS else f"/{server}"
+        return f"{self._scheme}://{authority}{inner}/{ENDPOINT}"
+
+    def _exactly(self, authority: str, path: str) -> Address | None:
+        address = self._endpoint(authority, path)
+        return address if address and urlsplit(address.asked).path == path else None
+
+    def _endpoint(self, authority: str, path: str) -> Address | None:
+        """The server that has an endpoint at this path or above it."""
+        stripped = path.removesuffix("/")
+        segments = _segments(stripped)
         if segments is None or ENDPOINT not in segments:
             return None
-        last = segments.index(ENDPOINT)
-        if exact and last != len(segments) - 1:
+        end = segments.index(ENDPOINT)
+        before = segments[:end]
+        name = self._server_name(authority)
+        if self._shape is Shape.ONE_HOST:
+            ours = authority == self._authority and bool(before)
+            name = before[0] if ours and before[0] not in (*OWN_PATHS, *INTERNAL_PATHS) else None
+        if name is None or len(before) > MAX_DEPTH:
             return None
-        before = segments[:last]
-        if self._shape is Shape.SUBDOMAINS:
-            if self._server_name(authority) is None:
-                return None
-        elif authority != self._authority or not before or before[0] in OWN_PATHS | INTERNAL_PATHS:
-            return None
-        if len(before) > MAX_DEPTH:
-            return None
-        return f"{self._scheme}://{authority}/{'/'.join([*before, ENDPOINT])}"
+        resource = f"{self._scheme}://{authority}/{'/'.join([*before, ENDPOINT])}"
+        below = end < len(segments) - 1
+        return Address(Place.ENDPOINT, name, resource, slash=path != stripped and not below, below=below)
 
     def _server_name(self, authority: str) -> str | None:
         if self._shape is not Shape.SUBDOMAINS or authority == self._authority:
@@ -152,7 +197,7 @@ class Resources:
 
 
 def _split(url: str) -> SplitResult | None:
-    if len(url) > 2048 or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+    if len(url) > MAX_LENGTH or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return None
     try:
         parts = urlsplit(url)
@@ -172,10 +217,10 @@ def _authority(parts: SplitResult) -> str:
 
 def _unambiguous(path: str) -> bool:
     """Whether every reader of the path sees the same one: nothing that some decode, merge or climb."""
-    lowered = path.lower()
-    if not path.startswith("/") or not path.isascii() or not path.isprintable():
+    if len(path) > MAX_LENGTH or not path.startswith("/") or not path.isascii() or not path.isprintable():
         return False
-    if any(trick in lowered for trick in ("//", "\\", "%2e", "%2f", "%5c", "%25", "%00", ";")):
+    lowered = path.lower()
+    if any(trick in lowered for trick in ("//", "\\", "%2e", "%2f", "%5c", "%25", "%0", "%1", "%7f", ";")):
         return False
     return not {".", ".."} & set(path.split("/"))
 
@@ -185,4 +230,4 @@ def _segments(path: str) -> list[str] | None:
     if not path.startswith("/") or "%" in path:
         return None
     segments = path[1:].split("/")
-    return segments if all(SEGMENT.fullmatch(segment) for segment in segments) else None
+    return segments if all(_SEGMENT.fullmatch(segment) for segment in segments) else None

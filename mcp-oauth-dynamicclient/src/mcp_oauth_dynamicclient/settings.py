@@ -5,24 +5,50 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from annotated_types import Ge, Le
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ._common.host_origin import origin_rules
+from .bridge_wheel import find_wheel
 from .errors import SettingsError
+from .secret_files import SecretFiles
 
-NameList = Annotated[tuple[str, ...], NoDecode]
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+NameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A comma-separated list; white space around names is ignored, an empty list is empty."""
 
 
+BROWSER_CONNECTORS = (
+    "https://claude.ai", "https://claude.com", "https://chatgpt.com", "https://vscode.dev",
+    "https://insiders.vscode.dev", "https://github.dev", "https://*.vscode-cdn.net",
+)  # fmt: skip
+"""Clients that call MCP servers from the browser itself. VS Code for the web does so from its extension host,
+a worker at a host of vscode-cdn.net that is new each time, else from the page that was opened."""
 DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?::[0-9]{1,5})?")
 
 
 class Shape(StrEnum):
-    """How servers are addressed (design section 3)."""
+    """How servers are addressed."""
 
     SUBDOMAINS = "subdomains"
     ONE_HOST = "one host"
@@ -42,10 +68,14 @@ class Settings(BaseSettings):
     gateway_secret: SecretStr
     """At least 32 characters; encrypts signing keys at rest, signs cookies. A new one signs everyone out."""
     store_url: str = "sqlite:///auth.db"
+    store_password: SecretStr | None = None
+    """Of Redis, where it is not to stand in `store_url`."""
 
     access_token_lifetime: int = Field(3600, ge=60, le=86400)
     refresh_token_lifetime: int = Field(30 * 86400, ge=3600)
-    """Slides: each refresh starts it anew."""
+    """Counted from the last refresh."""
+    grant_lifetime: int = Field(180 * 86400, ge=3600)
+    """What a person approved ends after this, however much it is used; 180 days."""
     code_lifetime: int = Field(60, ge=10, le=60)
     login_lifetime: int = Field(600, ge=60, le=600)
     """How long a sign-in at a provider may take."""
@@ -76,8 +106,12 @@ class Settings(BaseSettings):
 
     require_resource: bool = False
     """Refuse authorization requests that name no server, instead of granting all of them."""
-    redirect_schemes: NameList = ("cursor", "vscode", "vscode-insiders")
-    """Private-use redirect schemes that clients may register (RFC 8252 section 7.1)."""
+    public_server_cards: bool = False
+    """Tell everybody what each server says of itself: …/mcp/server-card and /.well-known/ai-catalog.json
+    (SEP-2127)."""
+    redirect_schemes: NameList = ("*.*", "cursor", "vscode", "vscode-insiders")
+    """Private-use redirect schemes that clients may register; `*.*` is every one with a dot, the reverse
+    domain name of an app (RFC 8252 section 7.1)."""
     registration: bool = True
     """Dynamic client registration (RFC 7591)."""
     registrations_per_hour: int = Field(120, ge=1)
@@ -95,31 +129,70 @@ class Settings(BaseSettings):
     """The identity provider trusted for enterprise-managed authorization."""
     id_jag_jwks_uri: str | None = None
 
+    edge_url: str | None = None
+    """Where Traefik tells its routes (`http://traefik:8090`), which say which servers exist."""
+    edge_secret: SecretStr | None = None
+    """What Traefik's API is guarded by; the edge has the same."""
+    servers: NameList = ()
+    """The names of the servers, where the edge cannot be asked. With neither, whatever has the shape of a
+    server's address counts as one."""
+    server_lifetime: int = Field(30 * 86400, ge=86400)
+    """A server that the edge no longer has is forgotten after this; until then it is only away."""
+    allowed_origins: NameList = BROWSER_CONNECTORS
+    """Web pages of these origins may call the servers, besides pages of this machine. `*`: all."""
+
+    front_proxies: NameList = ()
+    """Addresses or networks of proxies and tunnels in front of the edge: what they add to X-Forwarded-For is
+    believed."""
     trusted_proxies: NameList = ("127.0.0.1", "::1")
     """Addresses or networks whose X-Forwarded-For is believed for rate limits and the audit log; `*`: all."""
+    wheel_folder: Path | None = None
+    """Holds the bridge's wheel, which /wheels/NAME.whl serves and the install line of the pages names."""
+    findings_file: Path | None = None
+    """What is wrong, by the doctor of a local run, which writes it; shown on / to those at the machine."""
+    bridge_on_pypi: bool = False
+    """Whether this version of the bridge is published: the one switch of every page's install line."""
     metrics: bool = True
     """Answer /metrics, but only to requests that came past no proxy."""
     audit_log: str = "-"
     """Where decisions are written, one JSON line each: a path, or `-` for standard output."""
 
-    @field_validator(
-        "allowed_github_users", "allowed_github_orgs", "allowed_oidc_users", "allowed_oidc_groups",
-        "redirect_schemes", "client_document_allow", "client_document_deny", "trusted_proxies", mode="before",
-    )  # fmt: skip
+    @field_validator("*", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
+    def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
+        optional = cls.model_fields[str(info.field_name)].default is None
+        return None if optional and value == "" else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origin_rules(",".join(value))
         return value
 
-    @field_validator(
-        "base_domain", "public_url", "github_client_id", "github_client_secret", "oidc_issuer",
-        "oidc_client_id", "oidc_client_secret", "clients_file", "id_jag_issuer", "id_jag_jwks_uri",
-        mode="before",
-    )  # fmt: skip
+    @field_validator("trusted_proxies", "front_proxies")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if text != "*" and not _is_network(text):
+                raise ValueError(
+                    f"{text!r} is no address or network, such as 10.0.0.1 or 10.0.0.0/8, and not *"
+                )
+        return value
+
+    @field_validator("wheel_folder")
+    @classmethod
+    def _one_wheel(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            find_wheel(value)
+        return value
 
     @field_validator("gateway_secret")
     @classmethod
@@ -145,9 +218,23 @@ class Settings(BaseSettings):
         oidc = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
         if any(oidc) and not all(oidc):
             raise ValueError("OIDC_ISSUER, OIDC_CLIENT_ID and OIDC_CLIENT_SECRET must be set together")
+        if self.edge_url is not None and self.edge_secret is None:
+            raise ValueError("EDGE_URL needs EDGE_SECRET")
+        if self.edge_url is not None and self.servers:
+            raise ValueError("set either EDGE_URL or SERVERS: which servers exist has one source")
         if not (self.local_accounts or self.github_client_id or self.oidc_issuer):
             raise ValueError("no way to sign in: set LOCAL_ACCOUNTS=true, GITHUB_CLIENT_ID or OIDC_ISSUER")
         return self
+
+    @property
+    def store_address(self) -> str:
+        """`store_url`, with `store_password` in its place."""
+        scheme, separator, rest = self.store_url.partition("://")
+        if self.store_password is None or scheme not in ("redis", "rediss"):
+            return self.store_url
+        before, _, place = rest.rpartition("@")
+        user = before.partition(":")[0]
+        return f"{scheme}{separator}{user}:{quote(self.store_password.get_secret_value(), safe='')}@{place}"
 
     @property
     def shape(self) -> Shape:
@@ -172,6 +259,14 @@ class Settings(BaseSettings):
         return self.issuer.startswith("https://")
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_origin(url: str) -> bool:
     """Whether a URL is an origin, written the one way it is compared."""
     try:
@@ -192,7 +287,23 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # values come as text from a command line
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]).upper()
-        reason = "is required" if first["type"] == "missing" else first["msg"]
-        reason = reason.removeprefix("Value error, ")
-        raise SettingsError(f"{name}: {reason}" if name else reason) from None
+        name = str(first["loc"][0]) if first["loc"] else ""
+        reason = _must_be(name, first["type"]) or first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name.upper()}: {reason}" if name else reason) from error
+
+
+def _must_be(name: str, fault: str) -> str:
+    """What a setting must be, for faults of its type; empty for those that a validator here has words for."""
+    if fault == "missing":
+        return "is required"
+    if fault == "value_error":
+        return ""
+    field = Settings.model_fields[name]
+    if field.annotation is bool:
+        return "must be true or false (yes, no, on, off, 1 and 0 are understood)"
+    if field.annotation is int:
+        bounds = {type(bound): bound for bound in field.metadata}
+        least = f" from {bounds[Ge].ge}" if Ge in bounds else ""
+        most = f" to {bounds[Le].le}" if Le in bounds else " up"
+        return f"must be a whole number{least}{most}"
+    return f"cannot be read ({fault})"

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from mcp_oauth_dynamicclient.clients import ClientRegistry
 from mcp_oauth_dynamicclient.errors import SettingsError
+from mcp_oauth_dynamicclient.store import Store
+
+from ..support import Clock
+from .support import Gateway, MakeGateway, MakeSigner, Signer
 
 ISSUER = "http://localhost:8080"
 TIME = "http://localhost:8080/time/mcp"
@@ -19,12 +25,12 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-async def machine(gateway: Any, **metadata: Any) -> Any:
+async def machine(gateway: Gateway, **metadata: Any) -> Any:
     given = {"client_name": "Nightly", "grant_types": ["client_credentials"]}
     return await gateway.ctx.clients.preregister(given | metadata)
 
 
-async def test_a_machine_with_a_secret_gets_a_token_of_its_own(gateway: Any) -> None:
+async def test_a_machine_with_a_secret_gets_a_token_of_its_own(gateway: Gateway) -> None:
     registration = await machine(gateway)
     response = await gateway.post(
         "/token",
@@ -41,7 +47,7 @@ async def test_a_machine_with_a_secret_gets_a_token_of_its_own(gateway: Any) -> 
 
 @pytest.mark.parametrize("audience", [ISSUER, f"{ISSUER}/token"])
 async def test_a_machine_with_a_key_gets_a_token_of_its_own(
-    gateway: Any, signer: Any, clock: Any, audience: str
+    gateway: Gateway, signer: MakeSigner, clock: Clock, audience: str
 ) -> None:
     key = signer("ES256")
     registration = await machine(gateway, token_endpoint_auth_method="private_key_jwt", jwks=key.jwks)
@@ -56,7 +62,7 @@ async def test_a_machine_with_a_key_gets_a_token_of_its_own(
     assert response.status_code == 200, response.text
 
 
-async def test_nobody_becomes_a_machine_by_registering(gateway: Any) -> None:
+async def test_nobody_becomes_a_machine_by_registering(gateway: Gateway) -> None:
     """Open registration must not be a way to a token without a person."""
     client = await gateway.register(
         grant_types=["authorization_code", "client_credentials"],
@@ -73,7 +79,7 @@ async def test_nobody_becomes_a_machine_by_registering(gateway: Any) -> None:
     assert update.status_code == 400
 
 
-async def test_a_stored_client_that_claims_the_grant_still_needs_the_operator(gateway: Any) -> None:
+async def test_a_stored_client_that_claims_the_grant_still_needs_the_operator(gateway: Gateway) -> None:
     registration = await machine(gateway)
     claimed = registration.client.model_copy(update={"source": "dynamic"})
     await gateway.ctx.store.put("client", claimed.client_id, claimed.model_dump())
@@ -83,7 +89,9 @@ async def test_a_stored_client_that_claims_the_grant_still_needs_the_operator(ga
     assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")
 
 
-async def test_a_document_does_not_make_a_machine_either(gateway: Any, signer: Any, clock: Any) -> None:
+async def test_a_document_does_not_make_a_machine_either(
+    gateway: Gateway, signer: MakeSigner, clock: Clock
+) -> None:
     url, key = "https://client.example/c.json", signer()
     gateway.internet.publish(
         url,
@@ -106,7 +114,7 @@ async def test_a_document_does_not_make_a_machine_either(gateway: Any, signer: A
     assert (refused.status_code, refused.json()["error"]) == (400, "unauthorized_client")
 
 
-async def test_a_public_client_is_no_machine(gateway: Any) -> None:
+async def test_a_public_client_is_no_machine(gateway: Gateway) -> None:
     registration = await machine(gateway, token_endpoint_auth_method="none")
     refused = await gateway.post(
         "/token", grant_type="client_credentials", client_id=registration.client.client_id
@@ -115,11 +123,11 @@ async def test_a_public_client_is_no_machine(gateway: Any) -> None:
 
 
 async def test_preregistered_clients_never_expire_and_keep_the_name_the_operator_gave(
-    gateway: Any, clock: Any
+    gateway: Gateway, clock: Clock
 ) -> None:
     registration = await machine(gateway, client_id="nightly")
     clock.advance(10 * 365 * 86400)
-    client = await gateway.ctx.clients.find("nightly")
+    client = await gateway.client("nightly")
     assert (client.client_id, client.source) == ("nightly", "preregistered")
     assert registration.client_secret not in repr(client)
 
@@ -127,7 +135,7 @@ async def test_preregistered_clients_never_expire_and_keep_the_name_the_operator
 # CLIENTS_FILE
 
 
-async def test_clients_come_from_a_file(make_gateway: Any, tmp_path: Path) -> None:
+async def test_clients_come_from_a_file(make_gateway: MakeGateway, tmp_path: Path) -> None:
     entries = [
         {"client_id": "desk", "redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"},
         {
@@ -174,7 +182,7 @@ async def test_clients_come_from_a_file(make_gateway: Any, tmp_path: Path) -> No
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line_that_says_why(
-    make_settings: Callable[..., Any], store: Any, tmp_path: Path, text: str, says: str
+    make_settings: Callable[..., Any], store: Store, tmp_path: Path, text: str, says: str
 ) -> None:
     (tmp_path / "clients.json").write_text(text)
     with pytest.raises(SettingsError, match=says) as caught:
@@ -186,18 +194,26 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_why(
 # Enterprise-managed authorization
 
 
+@dataclass
+class Enterprise:
+    """A gateway, the key of the identity provider that it trusts, and the secret of its client `agent`."""
+
+    gateway: Gateway
+    key: Signer
+    secret: str
+
+
 @pytest.fixture
-async def enterprise(make_gateway: Any, signer: Any) -> Any:
+async def enterprise(make_gateway: MakeGateway, signer: MakeSigner) -> Enterprise:
     gateway = await make_gateway(id_jag_issuer=IDP)
-    gateway.key = signer(kid="idp-1")
+    key = signer(kid="idp-1")
     gateway.upstream[f"{IDP}/.well-known/openid-configuration"] = {"issuer": IDP, "jwks_uri": f"{IDP}/jwks"}
-    gateway.upstream[f"{IDP}/jwks"] = gateway.key.jwks
+    gateway.upstream[f"{IDP}/jwks"] = key.jwks
     registration = await gateway.ctx.clients.preregister({"client_id": "agent", "grant_types": [JWT_BEARER]})
-    gateway.secret = registration.client_secret
-    return gateway
+    return Enterprise(gateway, key, str(registration.client_secret))
 
 
-def jag(clock: Callable[[], float], **changes: Any) -> dict[str, Any]:
+def jag(clock: Clock, **changes: Any) -> dict[str, Any]:
     now = int(clock())
     whole = {
         "iss": IDP,
@@ -214,21 +230,24 @@ def jag(clock: Callable[[], float], **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (whole | changes).items() if value is not None}
 
 
-async def exchange(gateway: Any, claims: dict[str, Any], typ: str = "oauth-id-jag+jwt", **fields: str) -> Any:
-    assertion = gateway.key.sign(claims, typ=typ)
-    auth = ("agent", gateway.secret)
-    return await gateway.post("/token", grant_type=JWT_BEARER, assertion=assertion, auth=auth, **fields)
+async def exchange(
+    enterprise: Enterprise, claims: dict[str, Any], typ: str = "oauth-id-jag+jwt", **fields: str
+) -> httpx.Response:
+    assertion = enterprise.key.sign(claims, typ=typ)
+    auth = ("agent", enterprise.secret)
+    asked = {"grant_type": JWT_BEARER, "assertion": assertion} | fields
+    return await enterprise.gateway.post("/token", auth=auth, **asked)
 
 
 async def test_an_assertion_of_the_identity_provider_buys_a_token_for_the_person(
-    enterprise: Any, clock: Any
+    enterprise: Enterprise, clock: Clock
 ) -> None:
     response = await exchange(enterprise, jag(clock), resource=TIME)
     assert response.status_code == 200, response.text
     assert "refresh_token" not in response.json()
-    claims = await enterprise.ctx.tokens.verify(response.json()["access_token"])
+    claims = await enterprise.gateway.ctx.tokens.verify(response.json()["access_token"])
     assert (claims["sub"], claims["aud"], claims["client_id"]) == ("id-jag:u-17", TIME, "agent")
-    assert await enterprise.is_live(response.json()["access_token"])
+    assert await enterprise.gateway.is_live(response.json()["access_token"])
 
 
 @pytest.mark.parametrize(
@@ -249,52 +268,56 @@ async def test_an_assertion_of_the_identity_provider_buys_a_token_for_the_person
         ({"resource": "https://else.example/mcp"}, "invalid_grant"),
         ({"resource": [TIME, ECHO]}, "invalid_grant"),
         ({"scope": "admin"}, "invalid_scope"),
+        ({"aud": [ISSUER, "https://else.example"]}, "invalid_grant"),
+        ({"authorization_details": [{"type": "mcp", "tools": ["read"]}]}, "invalid_grant"),
+        ({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}, "invalid_grant"),
+        ({"exp": 10**400}, "invalid_grant"),
     ],
 )
 async def test_an_assertion_that_breaks_a_rule_buys_nothing(
-    enterprise: Any, clock: Any, change: dict[str, Any], error: str
+    enterprise: Enterprise, clock: Clock, change: dict[str, Any], error: str
 ) -> None:
     refused = await exchange(enterprise, jag(clock, **change))
     assert (refused.status_code, refused.json()["error"]) == (400, error)
-    assert [entry async for entry in enterprise.ctx.store.list("grant")] == []
+    assert [entry async for entry in enterprise.gateway.ctx.store.list("grant")] == []
 
 
-async def test_an_assertion_counts_once(enterprise: Any, clock: Any) -> None:
+async def test_an_assertion_counts_once(enterprise: Enterprise, clock: Clock) -> None:
     assert (await exchange(enterprise, jag(clock))).status_code == 200
     assert (await exchange(enterprise, jag(clock))).json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize("typ", ["JWT", "at+jwt", ""])
-async def test_another_kind_of_jwt_is_not_an_id_jag(enterprise: Any, clock: Any, typ: str) -> None:
+async def test_another_kind_of_jwt_is_not_an_id_jag(enterprise: Enterprise, clock: Clock, typ: str) -> None:
     assert (await exchange(enterprise, jag(clock), typ)).json()["error"] == "invalid_grant"
 
 
 async def test_another_server_than_the_one_in_the_assertion_cannot_be_had(
-    enterprise: Any, clock: Any
+    enterprise: Enterprise, clock: Clock
 ) -> None:
     refused = await exchange(enterprise, jag(clock), resource=ECHO)
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
 
 
 async def test_a_key_of_somebody_else_is_refused_and_a_rotated_one_found(
-    enterprise: Any, clock: Any, signer: Any
+    enterprise: Enterprise, clock: Clock, signer: MakeSigner
 ) -> None:
     assert (await exchange(enterprise, jag(clock))).status_code == 200
     enterprise.key = signer(kid="idp-2")
     assert (await exchange(enterprise, jag(clock, jti="j-2"))).json()["error"] == "invalid_grant"
-    enterprise.upstream[f"{IDP}/jwks"] = enterprise.key.jwks
+    enterprise.gateway.upstream[f"{IDP}/jwks"] = enterprise.key.jwks
     clock.advance(31)
     assert (await exchange(enterprise, jag(clock, jti="j-3"))).status_code == 200
 
 
-async def test_an_identity_provider_that_is_away_is_a_503(enterprise: Any, clock: Any) -> None:
-    del enterprise.upstream[f"{IDP}/jwks"]
+async def test_an_identity_provider_that_is_away_is_a_503(enterprise: Enterprise, clock: Clock) -> None:
+    del enterprise.gateway.upstream[f"{IDP}/jwks"]
     response = await exchange(enterprise, jag(clock))
     assert (response.status_code, response.json()["error"]) == (503, "temporarily_unavailable")
 
 
 async def test_without_a_trusted_provider_the_grant_does_not_exist(
-    gateway: Any, signer: Any, clock: Any
+    gateway: Gateway, signer: MakeSigner, clock: Clock
 ) -> None:
     client = await gateway.register(grant_types=["authorization_code", JWT_BEARER])
     assert client["grant_types"] == ["authorization_code"]

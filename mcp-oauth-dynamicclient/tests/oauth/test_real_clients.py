@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from mcp_oauth_dynamicclient.clients import redirects
 
+from ..support import Clock
+from .support import Gateway, MakeSigner
+
 TIME = "http://localhost:8080/time/mcp"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 BOTH = ["authorization_code", "refresh_token"]
@@ -244,10 +247,10 @@ CHATGPT = {
 
 
 async def walk(
-    gateway: Any, who: str, redirect_uri: str, auth: Any = None, **credentials: str | None
+    gateway: Gateway, who: str, redirect_uri: str, auth: Any = None, **credentials: str | None
 ) -> None:
     """Authorize at this redirect URI, redeem the code and refresh twice, `resource` always along."""
-    client = await gateway.ctx.clients.find(who)
+    client = await gateway.client(who)
     assert redirects.matches(client.redirect_uris, redirect_uri)
     code, verifier = await gateway.approve(who, redirect_uri=redirect_uri)
     fields: dict[str, str | None] = {
@@ -265,7 +268,7 @@ async def walk(
 
 
 @pytest.mark.parametrize("name", REGISTRATIONS)
-async def test_a_client_that_registers_connects_and_stays_connected(gateway: Any, name: str) -> None:
+async def test_a_client_that_registers_connects_and_stays_connected(gateway: Gateway, name: str) -> None:
     sent, redirect_uri = REGISTRATIONS[name]
     response = await gateway.http.post("/register", json=sent)
     assert response.status_code == 201, response.text
@@ -289,22 +292,24 @@ async def test_a_client_that_registers_connects_and_stays_connected(gateway: Any
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-async def test_a_client_known_by_its_document_connects_and_stays_connected(gateway: Any, name: str) -> None:
+async def test_a_client_known_by_its_document_connects_and_stays_connected(
+    gateway: Gateway, name: str
+) -> None:
     document, redirect_uri = DOCUMENTS[name]
     gateway.internet.publish(document["client_id"], document)
-    client = await gateway.ctx.clients.find(document["client_id"])
+    client = await gateway.client(document["client_id"])
     assert client.source == "document"
     assert client.redirect_uris == document["redirect_uris"]
     await walk(gateway, document["client_id"], redirect_uri, client_id=document["client_id"])
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-async def test_the_same_client_connects_when_its_host_turns_servers_away(gateway: Any, name: str) -> None:
+async def test_the_same_client_connects_when_its_host_turns_servers_away(gateway: Gateway, name: str) -> None:
     document, redirect_uri = DOCUMENTS[name]
     gateway.internet.publish(
         document["client_id"], b"<html>Just a moment...</html>", 403, content_type="text/html"
     )
-    client = await gateway.ctx.clients.find(document["client_id"])
+    client = await gateway.client(document["client_id"])
     assert client.source == "wellknown"
     assert set(client.redirect_uris) == set(document["redirect_uris"])
     await walk(gateway, document["client_id"], redirect_uri, client_id=document["client_id"])
@@ -312,12 +317,12 @@ async def test_the_same_client_connects_when_its_host_turns_servers_away(gateway
 
 @pytest.mark.parametrize("served", [True, False])
 async def test_chatgpt_connects_by_its_document_and_key(
-    gateway: Any, signer: Any, clock: Any, served: bool
+    gateway: Gateway, signer: MakeSigner, clock: Clock, served: bool
 ) -> None:
     key = signer(kid="cimd-20260428030119")
     if served:
-        gateway.internet.publish(CHATGPT["client_id"], CHATGPT)
-    gateway.internet.publish(CHATGPT["jwks_uri"], key.jwks)
+        gateway.internet.publish(str(CHATGPT["client_id"]), CHATGPT)
+    gateway.internet.publish(str(CHATGPT["jwks_uri"]), key.jwks)
     client_id = str(CHATGPT["client_id"])
     code, verifier = await gateway.approve(client_id, redirect_uri=CHATGPT["redirect_uris"][0])
 

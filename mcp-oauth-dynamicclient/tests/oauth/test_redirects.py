@@ -1,4 +1,4 @@
-"""Redirection URIs: guarantee 1, RFC 6749 section 3.1.2, RFC 8252 sections 7 and 8.3."""
+"""Redirection URIs: RFC 6749 section 3.1.2, RFC 8252 sections 7 and 8.3."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mcp_oauth_dynamicclient.clients import redirects
 from mcp_oauth_dynamicclient.clients.redirects import UnusableRedirectURIError
 from mcp_oauth_dynamicclient.errors import InvalidRedirectURIError
+from mcp_oauth_dynamicclient.settings import Settings
 
 SCHEMES = ("cursor", "vscode", "com.example.app")
 
@@ -97,6 +98,16 @@ def test_oa8_what_no_client_needs_is_never_accepted(uri: object) -> None:
 def test_what_policy_does_not_allow_cannot_receive_codes(uri: str) -> None:
     with pytest.raises(UnusableRedirectURIError):
         redirects.check_registrable(uri, SCHEMES)
+
+
+@pytest.mark.parametrize("uri", ["com.example.app:/oauth", "io.github.someone.tool://callback", "app.x:/"])
+def test_by_default_every_scheme_with_a_dot_is_an_apps_own(uri: str) -> None:
+    default = Settings.model_fields["redirect_schemes"].default
+    redirects.check_registrable(uri, default)
+    with pytest.raises(UnusableRedirectURIError):
+        redirects.check_registrable(uri, ("cursor",))
+    with pytest.raises(UnusableRedirectURIError):
+        redirects.check_registrable("grokbot://mcp/oauth/callback", default)
 
 
 def test_an_unusable_uri_is_left_out_of_a_set_that_has_a_usable_one() -> None:

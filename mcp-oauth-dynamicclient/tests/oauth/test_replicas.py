@@ -1,4 +1,4 @@
-"""Two replicas on one Redis behave as one (guarantees 3 and 4)."""
+"""Two replicas on one Redis behave as one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 from mcp_oauth_dynamicclient.store.redis import RedisStore
 
+from ..support import Clock, RedisServer
+from .support import MakeGateway
+
 
 @pytest.fixture
-async def replicas(make_gateway: Any, redis_server: Any, clock: Any) -> AsyncIterator[list[Any]]:
+async def replicas(
+    make_gateway: MakeGateway, redis_server: RedisServer, clock: Clock
+) -> AsyncIterator[list[Any]]:
     stores = [RedisStore(redis_server.url, now=clock) for _ in range(2)]
     yield [await make_gateway(over=store) for store in stores]
     for store in stores:
@@ -53,7 +58,7 @@ async def test_what_one_replica_revokes_is_revoked_on_the_other(replicas: list[A
 
 
 async def test_a_store_that_is_away_is_a_503_and_loses_nothing(
-    replicas: list[Any], redis_server: Any
+    replicas: list[Any], redis_server: RedisServer
 ) -> None:
     gateway = replicas[0]
     client_id = (await gateway.register())["client_id"]

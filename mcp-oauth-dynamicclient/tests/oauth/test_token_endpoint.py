@@ -1,8 +1,7 @@
-"""The token endpoint's manners: RFC 6749 section 5.2 for every fault (guarantee 6)."""
+"""The token endpoint's manners: RFC 6749 section 5.2 for every fault."""
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -10,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp_oauth_dynamicclient.errors import InvalidRequestError
 from mcp_oauth_dynamicclient.forms import parse_form
+
+from .support import Gateway
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -28,7 +29,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
     ],
 )
 async def test_an_unreadable_form_is_an_invalid_request(
-    gateway: Any, path: str, content: bytes, content_type: str
+    gateway: Gateway, path: str, content: bytes, content_type: str
 ) -> None:
     response = await gateway.http.post(path, content=content, headers={"content-type": content_type})
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
@@ -36,19 +37,19 @@ async def test_an_unreadable_form_is_an_invalid_request(
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_a_huge_form_is_refused(gateway: Any) -> None:
+async def test_a_huge_form_is_refused(gateway: Gateway) -> None:
     response = await gateway.http.post("/token", content=b"a=" + b"x" * 70_000, headers=FORM)
     assert (response.status_code, response.json()["error"]) == (413, "invalid_request")
 
 
-async def test_a_missing_grant_type_is_an_invalid_request(gateway: Any) -> None:
+async def test_a_missing_grant_type_is_an_invalid_request(gateway: Gateway) -> None:
     client = await gateway.register()
     response = await gateway.post("/token", client_id=client["client_id"])
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("grant_type", ["password", "implicit", "a", "authorization_code ", '"\\', "é" * 500])
-async def test_oa9_an_unknown_grant_type_is_unsupported(gateway: Any, grant_type: str) -> None:
+async def test_oa9_an_unknown_grant_type_is_unsupported(gateway: Gateway, grant_type: str) -> None:
     client = await gateway.register()
     response = await gateway.post("/token", client_id=client["client_id"], grant_type=grant_type)
     assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
@@ -56,7 +57,7 @@ async def test_oa9_an_unknown_grant_type_is_unsupported(gateway: Any, grant_type
     assert '"' not in response.json()["error_description"]
 
 
-async def test_a_grant_type_that_was_not_registered_is_unauthorized(gateway: Any) -> None:
+async def test_a_grant_type_that_was_not_registered_is_unauthorized(gateway: Gateway) -> None:
     client = await gateway.register(grant_types=["authorization_code"])
     response = await gateway.refresh(client["client_id"], "x")
     assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
@@ -66,14 +67,14 @@ async def test_a_grant_type_that_was_not_registered_is_unauthorized(gateway: Any
     ("grant_type", "missing"),
     [("authorization_code", "code"), ("refresh_token", "refresh_token")],
 )
-async def test_a_missing_parameter_is_named(gateway: Any, grant_type: str, missing: str) -> None:
+async def test_a_missing_parameter_is_named(gateway: Gateway, grant_type: str, missing: str) -> None:
     client = await gateway.register()
     response = await gateway.post("/token", client_id=client["client_id"], grant_type=grant_type)
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
     assert missing in response.json()["error_description"]
 
 
-async def test_a_parameter_without_a_value_counts_as_omitted(gateway: Any) -> None:
+async def test_a_parameter_without_a_value_counts_as_omitted(gateway: Gateway) -> None:
     client = await gateway.register()
     response = await gateway.refresh(client["client_id"], "x", client_secret="", resource="")
     assert response.json()["error"] == "invalid_grant"
@@ -112,10 +113,14 @@ names = st.sampled_from(FIELDS.split())
 values = st.text(max_size=30) | st.sampled_from(VALUES.split())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    deadline=None,
+)
 @given(path=st.sampled_from(["/token", "/revoke", "/introspect", "/device_authorization"]),
        fields=st.lists(st.tuples(names, values), max_size=6))  # fmt: skip
-async def test_no_form_breaks_an_endpoint(gateway: Any, path: str, fields: list[tuple[str, str]]) -> None:
+async def test_no_form_breaks_an_endpoint(gateway: Gateway, path: str, fields: list[tuple[str, str]]) -> None:
     if await gateway.ctx.store.get("client", "known") is None:
         public = {
             "client_id": "known",

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 
-async def connect(place: Any, visitor: Any, web: Any, client: Any = None, **changes: str | None) -> str:
+from ..support import Clock
+from .support import GitHub, Place, Visitor, Web
+
+
+async def connect(
+    place: Place, visitor: Visitor, web: type[Web], client: Any = None, **changes: str | None
+) -> str:
     """Approve a client; its access token."""
     page = await visitor.approve(await visitor.get(place.url(client, **changes)))
     if "Password" in page.text:
@@ -15,7 +22,7 @@ async def connect(place: Any, visitor: Any, web: Any, client: Any = None, **chan
 
 
 async def test_it_asks_to_sign_in_and_then_shows_what_was_approved(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     await connect(place, visitor, web)
     other_browser = await place.visitor()
@@ -25,7 +32,9 @@ async def test_it_asks_to_sign_in_and_then_shows_what_was_approved(
         assert words in page.text
 
 
-async def test_revoking_one_stops_its_token_and_no_other(place: Any, visitor: Any, web: Any) -> None:
+async def test_revoking_one_stops_its_token_and_no_other(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     other = await place.register(web.WEB, name="Other client")
     first, second = await connect(place, visitor, web), await connect(place, visitor, web, other)
     page = await visitor.get("/account")
@@ -37,11 +46,11 @@ async def test_revoking_one_stops_its_token_and_no_other(place: Any, visitor: An
     assert await place.verify(second) == 200
 
 
-def _labels(page: Any) -> list[str]:
+def _labels(page: httpx.Response) -> list[str]:
     return [part.partition("</form>")[0] for part in page.text.split("<form")[1:]]
 
 
-async def test_revoking_all(place: Any, visitor: Any, web: Any) -> None:
+async def test_revoking_all(place: Place, visitor: Visitor, web: type[Web]) -> None:
     tokens = [await connect(place, visitor, web), await connect(place, visitor, web)]
     page = await visitor.get("/account")
     done = await visitor.submit(page, len(web.forms(page)) - 1, action="revoke_all")
@@ -49,14 +58,14 @@ async def test_revoking_all(place: Any, visitor: Any, web: Any) -> None:
     assert [await place.verify(token) for token in tokens] == [401, 401]
 
 
-async def test_revoking_twice_is_harmless(place: Any, visitor: Any, web: Any) -> None:
+async def test_revoking_twice_is_harmless(place: Place, visitor: Visitor, web: type[Web]) -> None:
     await connect(place, visitor, web)
     page = await visitor.get("/account")
     for _ in range(2):
         assert (await visitor.submit(page, 1, action="revoke")).status_code == 200
 
 
-async def test_nobody_revokes_for_somebody_else(place: Any, visitor: Any, web: Any) -> None:
+async def test_nobody_revokes_for_somebody_else(place: Place, visitor: Visitor, web: type[Web]) -> None:
     from mcp_oauth_dynamicclient.login import local
 
     token = await connect(place, visitor, web)
@@ -70,7 +79,9 @@ async def test_nobody_revokes_for_somebody_else(place: Any, visitor: Any, web: A
     assert await place.verify(token) == 200
 
 
-async def test_revoking_needs_the_form_of_this_browser(place: Any, visitor: Any, web: Any) -> None:
+async def test_revoking_needs_the_form_of_this_browser(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     """Cross-site request forgery: a ticket from elsewhere, or none."""
     from mcp_oauth_dynamicclient.login import local
 
@@ -86,7 +97,7 @@ async def test_revoking_needs_the_form_of_this_browser(place: Any, visitor: Any,
     assert await place.verify(token) == 200
 
 
-async def test_signing_out_ends_the_session(place: Any, visitor: Any, web: Any) -> None:
+async def test_signing_out_ends_the_session(place: Place, visitor: Visitor, web: type[Web]) -> None:
     page = await visitor.sign_in(await visitor.get("/account"))
     stolen = visitor.http.cookies["mcp-session"]
     await visitor.submit(page, action="sign_out")
@@ -95,20 +106,20 @@ async def test_signing_out_ends_the_session(place: Any, visitor: Any, web: Any) 
     assert "Password" in (await visitor.get("/account")).text
 
 
-async def test_a_session_ends_by_itself(place: Any, visitor: Any, clock: Any) -> None:
+async def test_a_session_ends_by_itself(place: Place, visitor: Visitor, clock: Clock) -> None:
     await visitor.sign_in(await visitor.get("/account"))
     clock.advance(12 * 3600 + 1)
     assert "Password" in (await visitor.get("/account")).text
 
 
-async def test_the_session_is_stored_as_a_hash(place: Any, visitor: Any) -> None:
+async def test_the_session_is_stored_as_a_hash(place: Place, visitor: Visitor) -> None:
     await visitor.sign_in(await visitor.get("/account"))
     sessions = [entry async for entry in place.ctx.store.list("session")]
     assert len(sessions) == 1
     assert visitor.http.cookies["mcp-session"] not in str(sessions)
 
 
-async def test_somebody_not_admitted_sees_why_and_no_account(github_place: Any, github: Any) -> None:
+async def test_somebody_not_admitted_sees_why_and_no_account(github_place: Place, github: GitHub) -> None:
     github.user = {"login": "mallory", "id": 666, "name": None, "email": None}
     visitor = await github_place.visitor()
     page = await visitor.get("/account")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import html
 from typing import Any
 
+import httpx
 import pytest
+
+from ..support import Clock
+from .support import GitHub, OpenPlace, Place, Visitor, Web
 
 EVIL = "https://evil.example/callback"
 
 
 async def test_confused_deputy_a_remembered_github_session_gives_nothing_without_consent_here(
-    github_place: Any, github: Any
+    github_place: Place, github: GitHub
 ) -> None:
     """GitHub would answer at once; but the link alone leads to our page, and GitHub is not even asked."""
     attacker = await github_place.register(EVIL, name="Claude")
@@ -24,7 +28,7 @@ async def test_confused_deputy_a_remembered_github_session_gives_nothing_without
 
 
 async def test_confused_deputy_a_state_approved_in_the_attackers_browser_is_no_use_in_the_victims(
-    github_place: Any, github: Any, web: Any
+    github_place: Place, github: GitHub, web: type[Web]
 ) -> None:
     """The attacker approves, stops before GitHub and sends the victim there; the victim comes back here."""
     attacker = await github_place.visitor()
@@ -43,7 +47,7 @@ async def test_confused_deputy_a_state_approved_in_the_attackers_browser_is_no_u
 
 
 async def test_consent_forgery_a_form_posted_from_elsewhere_is_refused(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     """A ticket of the attacker's own browser, in the victim's: the cookie does not fit."""
     attacker = await place.visitor()
@@ -55,13 +59,15 @@ async def test_consent_forgery_a_form_posted_from_elsewhere_is_refused(
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "gAAAAAB" + "A" * 100])
-async def test_consent_forgery_a_made_up_ticket_is_refused(place: Any, visitor: Any, ticket: str) -> None:
+async def test_consent_forgery_a_made_up_ticket_is_refused(
+    place: Place, visitor: Visitor, ticket: str
+) -> None:
     await visitor.get(place.url())
     response = await visitor.http.post("/consent", data={"ticket": ticket, "decision": "approve"})
     assert response.status_code == 400
 
 
-async def test_a_ticket_of_another_page_is_no_consent(place: Any, visitor: Any, web: Any) -> None:
+async def test_a_ticket_of_another_page_is_no_consent(place: Place, visitor: Visitor, web: type[Web]) -> None:
     await visitor.sign_in(await visitor.get("/account"))
     ticket = web.forms(await visitor.get("/account"))[0].values["ticket"]
     response = await visitor.http.post("/consent", data={"ticket": ticket, "decision": "approve"})
@@ -69,7 +75,7 @@ async def test_a_ticket_of_another_page_is_no_consent(place: Any, visitor: Any, 
 
 
 async def test_authorization_server_in_the_middle_riding_a_remembered_consent_meets_the_page_again(
-    place: Any, visitor: Any
+    place: Place, visitor: Visitor
 ) -> None:
     """Client identifiers of metadata documents are the same everywhere, so approval once is not approval."""
     await visitor.sign_in(await visitor.approve(await visitor.get(place.url())))
@@ -79,7 +85,9 @@ async def test_authorization_server_in_the_middle_riding_a_remembered_consent_me
         assert "Approve" in response.text
 
 
-async def test_mix_up_success_and_error_both_name_the_issuer(place: Any, visitor: Any, web: Any) -> None:
+async def test_mix_up_success_and_error_both_name_the_issuer(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     page = await visitor.get(place.url())
     assert web.answer(await visitor.submit(page, decision="deny"))["iss"] == place.issuer
     assert web.answer(await visitor.sign_in(await visitor.approve(page)))["iss"] == place.issuer
@@ -87,7 +95,7 @@ async def test_mix_up_success_and_error_both_name_the_issuer(place: Any, visitor
 
 
 async def test_consent_cookie_lost_says_what_to_do_and_starting_again_works(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     page = await visitor.get(place.url())
     visitor.http.cookies.clear()
@@ -98,7 +106,9 @@ async def test_consent_cookie_lost_says_what_to_do_and_starting_again_works(
     assert "code" in web.answer(await visitor.sign_in(await visitor.approve(again)))
 
 
-async def test_sign_in_cookie_lost_before_the_password_is_asked(place: Any, visitor: Any, web: Any) -> None:
+async def test_sign_in_cookie_lost_before_the_password_is_asked(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     sign_in = await visitor.approve(await visitor.get(place.url()))
     visitor.http.cookies.clear()
     response = await visitor.sign_in(sign_in)
@@ -107,14 +117,16 @@ async def test_sign_in_cookie_lost_before_the_password_is_asked(place: Any, visi
     assert [entry async for entry in place.ctx.store.list("session")] == []
 
 
-async def test_double_get_of_the_consent_page_changes_nothing(place: Any, visitor: Any, web: Any) -> None:
+async def test_double_get_of_the_consent_page_changes_nothing(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     first = await visitor.get(place.url())
     await visitor.get(place.url())
     assert "code" in web.answer(await visitor.sign_in(await visitor.approve(first)))
 
 
 async def test_double_get_of_the_callback_uses_the_state_once(
-    github_place: Any, github: Any, web: Any
+    github_place: Place, github: GitHub, web: type[Web]
 ) -> None:
     visitor = await github_place.visitor()
     seen: list[str] = []
@@ -129,13 +141,13 @@ async def test_double_get_of_the_callback_uses_the_state_once(
 
 
 def _note(seen: list[str]) -> Any:
-    async def note(request: Any) -> None:
+    async def note(request: httpx.Request) -> None:
         seen.append(str(request.url))
 
     return note
 
 
-async def test_state_replay_in_another_browser_gives_nothing(github_place: Any, web: Any) -> None:
+async def test_state_replay_in_another_browser_gives_nothing(github_place: Place, web: type[Web]) -> None:
     visitor, thief = await github_place.visitor(), await github_place.visitor()
     seen: list[str] = []
     visitor.http.event_hooks["request"].append(_note(seen))
@@ -146,7 +158,7 @@ async def test_state_replay_in_another_browser_gives_nothing(github_place: Any, 
 
 
 @pytest.mark.parametrize("state", ["", "guess", "flow:guess"])
-async def test_an_unknown_state_is_a_page(github_place: Any, state: str) -> None:
+async def test_an_unknown_state_is_a_page(github_place: Place, state: str) -> None:
     visitor = await github_place.visitor()
     for path in ("/callback", "/callback/github"):
         response = await visitor.http.get(path, params={"code": "x", "state": state})
@@ -155,7 +167,7 @@ async def test_an_unknown_state_is_a_page(github_place: Any, state: str) -> None
 
 
 async def test_a_state_is_forgotten_after_ten_minutes(
-    github_place: Any, github: Any, clock: Any, web: Any
+    github_place: Place, github: GitHub, clock: Clock, web: type[Web]
 ) -> None:
     visitor = await github_place.visitor()
     form = web.forms(await visitor.get(github_place.url()))[0]
@@ -168,7 +180,9 @@ async def test_a_state_is_forgotten_after_ten_minutes(
     assert "POST /login/oauth/access_token" not in github.requests
 
 
-async def test_open_redirect_an_unregistered_address_is_never_followed(place: Any, visitor: Any) -> None:
+async def test_open_redirect_an_unregistered_address_is_never_followed(
+    place: Place, visitor: Visitor
+) -> None:
     for uri in (
         EVIL,
         "https://client.example.evil.example/callback",
@@ -191,7 +205,7 @@ async def test_open_redirect_an_unregistered_address_is_never_followed(place: An
     ["javascript:alert(1)//", "data:text/html,<script>alert(1)</script>", "vbscript:x", "file:///etc/passwd"],
 )
 async def test_script_schemes_are_refused_even_if_a_registration_holds_them(
-    place: Any, visitor: Any, uri: str
+    place: Place, visitor: Visitor, uri: str
 ) -> None:
     from mcp_oauth_dynamicclient.records import Client
 
@@ -213,7 +227,9 @@ async def test_script_schemes_are_refused_even_if_a_registration_holds_them(
     assert "Approve" not in response.text
 
 
-async def test_localhost_impersonation_is_warned_about_whatever_the_name(place: Any, visitor: Any) -> None:
+async def test_localhost_impersonation_is_warned_about_whatever_the_name(
+    place: Place, visitor: Visitor
+) -> None:
     for uri in (
         "http://localhost:3118/callback",
         "http://127.0.0.1:3118/callback",
@@ -228,7 +244,7 @@ async def test_localhost_impersonation_is_warned_about_whatever_the_name(place: 
 INJECTION = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*6006}}"
 
 
-async def test_xss_in_the_clients_name(place: Any, visitor: Any) -> None:
+async def test_xss_in_the_clients_name(place: Place, visitor: Visitor) -> None:
     client = await place.register("https://client.example/callback", name=INJECTION)
     page = await visitor.get(place.url(client))
     _is_harmless(page)
@@ -236,7 +252,7 @@ async def test_xss_in_the_clients_name(place: Any, visitor: Any) -> None:
     _is_harmless(await visitor.submit(page, decision="deny"))
 
 
-async def test_xss_in_every_parameter_of_the_request(place: Any, visitor: Any) -> None:
+async def test_xss_in_every_parameter_of_the_request(place: Place, visitor: Visitor) -> None:
     for name in (
         "client_id",
         "redirect_uri",
@@ -250,13 +266,13 @@ async def test_xss_in_every_parameter_of_the_request(place: Any, visitor: Any) -
         _is_harmless(await visitor.http.get(place.url(**{name: INJECTION})))
 
 
-async def test_xss_in_what_comes_back_from_the_provider(github_place: Any) -> None:
+async def test_xss_in_what_comes_back_from_the_provider(github_place: Place) -> None:
     visitor = await github_place.visitor()
     for name in ("state", "error", "error_description", "error_uri", "code"):
         _is_harmless(await visitor.http.get("/callback/github", params={"state": "x", name: INJECTION}))
 
 
-async def test_xss_in_user_code_account_name_and_server_name(place: Any, visitor: Any) -> None:
+async def test_xss_in_user_code_account_name_and_server_name(place: Place, visitor: Visitor) -> None:
     _is_harmless(await visitor.http.get("/device", params={"user_code": INJECTION[:24]}))
     page = await visitor.get("/device")
     _is_harmless(await visitor.submit(page, user_code=INJECTION, decision="find"))
@@ -264,7 +280,7 @@ async def test_xss_in_user_code_account_name_and_server_name(place: Any, visitor
     _is_harmless(await visitor.http.get("/account", params={"done": INJECTION}))
 
 
-def _is_harmless(response: Any) -> None:
+def _is_harmless(response: httpx.Response) -> None:
     text = response.text
     for piece in ("<script", "<img", "onerror=alert(1)>", "42042"):
         assert piece not in text.replace(html.escape(INJECTION), ""), piece
@@ -275,16 +291,16 @@ def _is_harmless(response: Any) -> None:
         assert "unsafe" not in policy
 
 
-async def test_clickjacking_no_page_can_be_framed(place: Any, visitor: Any) -> None:
+async def test_clickjacking_no_page_can_be_framed(place: Place, visitor: Visitor) -> None:
     for path in (place.url(), "/", "/device", "/account", "/login?flow=x", "/callback?state=x"):
         response = await visitor.get(path)
         assert "frame-ancestors 'none'" in response.headers["content-security-policy"], path
         assert response.headers["x-frame-options"] == "DENY"
         assert response.headers["cache-control"] == "no-store"
-        assert response.headers["referrer-policy"] == "no-referrer"
+        assert response.headers["referrer-policy"] == "same-origin"
 
 
-async def test_session_fixation_signing_in_makes_a_new_session(place: Any, visitor: Any) -> None:
+async def test_session_fixation_signing_in_makes_a_new_session(place: Place, visitor: Visitor) -> None:
     visitor.http.cookies.set("mcp-session", "chosen-by-the-attacker", domain="localhost", path="/")
     await visitor.sign_in(await visitor.approve(await visitor.get(place.url())))
     thief = await place.visitor()
@@ -293,7 +309,7 @@ async def test_session_fixation_signing_in_makes_a_new_session(place: Any, visit
 
 
 async def test_login_forgery_a_password_form_of_another_browser_signs_nobody_in(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     attacker = await place.visitor()
     form = web.forms(await attacker.get("/account"))[0]
@@ -304,7 +320,9 @@ async def test_login_forgery_a_password_form_of_another_browser_signs_nobody_in(
     assert "mcp-session" not in visitor.http.cookies
 
 
-async def test_cookies_are_host_bound_httponly_and_lax_on_https(open_place: Any, web: Any) -> None:
+async def test_cookies_are_host_bound_httponly_and_lax_on_https(
+    open_place: OpenPlace, web: type[Web]
+) -> None:
     place = await open_place(base_domain="example.com")
     visitor = await place.visitor()
     page = await visitor.get(place.url(resource="https://time.example.com/mcp"))
@@ -321,7 +339,7 @@ async def test_cookies_are_host_bound_httponly_and_lax_on_https(open_place: Any,
 
 
 async def test_the_sign_in_cookie_is_set_only_after_approval_and_names_the_client(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     page = await visitor.get(place.url())
     assert not [name for name in visitor.http.cookies if "sign-in" in name]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from ..support import Clock
+from .support import Place, Visitor, Web
 
-async def approved(place: Any, visitor: Any, **changes: str | None) -> Any:
+
+async def approved(place: Place, visitor: Visitor, **changes: str | None) -> Any:
     page = await visitor.get(place.url(**changes))
     return await visitor.sign_in(await visitor.approve(page))
 
 
-async def test_the_page_names_client_destination_server_and_scopes(place: Any, visitor: Any) -> None:
+async def test_the_page_names_client_destination_server_and_scopes(place: Place, visitor: Visitor) -> None:
     page = await visitor.get(place.url(scope="mcp offline_access"))
     assert page.status_code == 200
     for words in (
@@ -26,7 +30,9 @@ async def test_the_page_names_client_destination_server_and_scopes(place: Any, v
         assert words in page.text
 
 
-async def test_approve_and_sign_in_end_with_a_code_that_works(place: Any, visitor: Any, web: Any) -> None:
+async def test_approve_and_sign_in_end_with_a_code_that_works(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     response = await approved(place, visitor)
     told = web.answer(response)
     assert told["state"] == "the client's state"
@@ -36,7 +42,9 @@ async def test_approve_and_sign_in_end_with_a_code_that_works(place: Any, visito
     assert await place.verify(tokens.json()["access_token"]) == 200
 
 
-async def test_deny_tells_the_client_and_nothing_is_issued(place: Any, visitor: Any, web: Any) -> None:
+async def test_deny_tells_the_client_and_nothing_is_issued(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     response = await visitor.submit(await visitor.get(place.url()), decision="deny")
     told = web.answer(response)
     assert told["error"] == "access_denied"
@@ -47,7 +55,7 @@ async def test_deny_tells_the_client_and_nothing_is_issued(place: Any, visitor: 
     assert [entry async for entry in place.ctx.store.list("login")] == []
 
 
-async def test_nobody_is_signed_in_before_consent(place: Any, visitor: Any) -> None:
+async def test_nobody_is_signed_in_before_consent(place: Place, visitor: Visitor) -> None:
     await visitor.get(place.url())
     assert [entry async for entry in place.ctx.store.list("login")] == []
     page = await visitor.http.get("/login", params={"flow": "guessed"})
@@ -55,7 +63,7 @@ async def test_nobody_is_signed_in_before_consent(place: Any, visitor: Any) -> N
 
 
 async def test_consent_is_asked_again_although_signed_in_and_approved_before(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     await approved(place, visitor)
     page = await visitor.get(place.url())
@@ -65,13 +73,13 @@ async def test_consent_is_asked_again_although_signed_in_and_approved_before(
     assert "code" in web.answer(await visitor.approve(page))
 
 
-async def test_without_resource_the_page_says_every_server(place: Any, visitor: Any) -> None:
+async def test_without_resource_the_page_says_every_server(place: Place, visitor: Visitor) -> None:
     page = await visitor.get(place.url(resource=None))
     assert "Every server of this gateway" in page.text
 
 
 async def test_a_loopback_client_is_warned_about_and_redirected_to(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     client = await place.register("http://127.0.0.1/callback")
     page = await visitor.get(place.url(client, redirect_uri=web.LOOPBACK))
@@ -83,7 +91,9 @@ async def test_a_loopback_client_is_warned_about_and_redirected_to(
     assert response.headers["location"].startswith(f"{web.LOOPBACK}?code=")
 
 
-async def test_a_browser_gets_a_page_that_goes_on_after_a_form(place: Any, visitor: Any, web: Any) -> None:
+async def test_a_browser_gets_a_page_that_goes_on_after_a_form(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     """Its form-action would else apply to whatever redirects the client makes."""
     visitor.http.headers["Sec-Fetch-Mode"] = "navigate"
     page = await visitor.get(place.url())
@@ -97,7 +107,9 @@ async def test_a_browser_gets_a_page_that_goes_on_after_a_form(place: Any, visit
         assert web.refresh(response) in web.links(response)
 
 
-async def test_an_apps_own_scheme_gets_a_page_that_goes_on(place: Any, visitor: Any, web: Any) -> None:
+async def test_an_apps_own_scheme_gets_a_page_that_goes_on(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     client = await place.register("cursor://anysphere.cursor-mcp/oauth/callback", application_type="native")
     page = await visitor.get(place.url(client))
     assert "an app on this device (cursor:)" in page.text
@@ -106,30 +118,57 @@ async def test_an_apps_own_scheme_gets_a_page_that_goes_on(place: Any, visitor: 
     assert web.refresh(response).startswith("cursor://anysphere.cursor-mcp/oauth/callback?code=")
 
 
-async def test_submitting_twice_is_harmless(place: Any, visitor: Any, web: Any) -> None:
+async def test_submitting_twice_is_harmless(place: Place, visitor: Visitor, web: type[Web]) -> None:
     page = await visitor.get(place.url())
     await visitor.approve(page)
     sign_in = await visitor.approve(page)
     first, second = await visitor.sign_in(sign_in), await visitor.sign_in(sign_in)
-    assert (await place.redeem(web.answer(first)["code"])).status_code == 200
+    assert web.answer(first) == web.answer(second)
     assert (await place.redeem(web.answer(second)["code"])).status_code == 200
 
 
-async def test_two_tabs_do_not_disturb_each_other(place: Any, visitor: Any, web: Any) -> None:
+async def test_one_consent_gives_one_code_however_often_it_is_sent(
+    place: Place, visitor: Visitor, web: type[Web], clock: Clock
+) -> None:
+    await approved(place, visitor)
+    page = await visitor.get(place.url())
+    raced = await asyncio.gather(*(visitor.approve(page) for _ in range(5)))
+    codes = {web.answer(response)["code"] for response in raced}
+    assert len(codes) == 1
+    assert (await place.redeem(codes.pop())).status_code == 200
+    again = await visitor.approve(page)
+    assert again.status_code == 400
+    assert "This approval was used already" in again.text
+    assert len([entry async for entry in place.ctx.store.list("grant")]) == 2  # of `approved`, and this one
+    another = await visitor.get(web.links(again)[1])
+    assert web.answer(await visitor.approve(another))["code"] not in codes
+
+
+async def test_a_consent_whose_code_nobody_redeemed_says_so_later(
+    place: Place, visitor: Visitor, web: type[Web], clock: Clock
+) -> None:
+    await approved(place, visitor)
+    page = await visitor.get(place.url())
+    assert "code" in web.answer(await visitor.approve(page))
+    clock.advance(61)
+    assert "This approval was used already" in (await visitor.approve(page)).text
+
+
+async def test_two_tabs_do_not_disturb_each_other(place: Place, visitor: Visitor, web: type[Web]) -> None:
     one, two = await visitor.get(place.url(state="one")), await visitor.get(place.url(state="two"))
     sign_in_one, sign_in_two = await visitor.approve(one), await visitor.approve(two)
     assert web.answer(await visitor.sign_in(sign_in_two))["state"] == "two"
     assert web.answer(await visitor.sign_in(sign_in_one))["state"] == "one"
 
 
-async def test_denying_in_one_tab_leaves_the_other(place: Any, visitor: Any, web: Any) -> None:
+async def test_denying_in_one_tab_leaves_the_other(place: Place, visitor: Visitor, web: type[Web]) -> None:
     one, two = await visitor.get(place.url(state="one")), await visitor.get(place.url(state="two"))
     await visitor.submit(one, decision="deny")
     assert "code" in web.answer(await visitor.sign_in(await visitor.approve(two)))
 
 
 async def test_a_page_that_lay_open_too_long_offers_to_load_it_again(
-    place: Any, visitor: Any, clock: Any, web: Any
+    place: Place, visitor: Visitor, clock: Clock, web: type[Web]
 ) -> None:
     page = await visitor.get(place.url())
     clock.advance(3700)
@@ -139,15 +178,18 @@ async def test_a_page_that_lay_open_too_long_offers_to_load_it_again(
     assert "code" in web.answer(await visitor.sign_in(await visitor.approve(again)))
 
 
-async def test_a_sign_in_that_took_too_long_has_to_start_again(place: Any, visitor: Any, clock: Any) -> None:
+async def test_a_sign_in_that_took_too_long_has_to_start_again(
+    place: Place, visitor: Visitor, clock: Clock
+) -> None:
     sign_in = await visitor.approve(await visitor.get(place.url()))
     clock.advance(601)
     late = await visitor.sign_in(sign_in)
     assert late.status_code == 400
-    assert "Connect again from your client" in late.text
+    for words in ("This sign-in has expired", "Test client", "connect again from there"):
+        assert words in late.text
 
 
-async def test_a_client_removed_while_the_page_was_open_gets_nothing(place: Any, visitor: Any) -> None:
+async def test_a_client_removed_while_the_page_was_open_gets_nothing(place: Place, visitor: Visitor) -> None:
     page = await visitor.get(place.url())
     await place.ctx.clients.delete(place.client.client_id)
     response = await visitor.approve(page)
@@ -157,14 +199,14 @@ async def test_a_client_removed_while_the_page_was_open_gets_nothing(place: Any,
 
 @pytest.mark.parametrize("prompt", ["login", "select_account"])
 async def test_prompt_login_and_select_account_ignore_the_session(
-    place: Any, visitor: Any, prompt: str
+    place: Place, visitor: Visitor, prompt: str
 ) -> None:
     await approved(place, visitor)
     page = await visitor.approve(await visitor.get(place.url(prompt=prompt)))
     assert "Password" in page.text
 
 
-async def test_prompt_none_is_answered_without_a_page(place: Any, visitor: Any, web: Any) -> None:
+async def test_prompt_none_is_answered_without_a_page(place: Place, visitor: Visitor, web: type[Web]) -> None:
     assert web.answer(await visitor.get(place.url(prompt="none")))["error"] == "login_required"
     await approved(place, visitor)
     told = web.answer(await visitor.get(place.url(prompt="none")))
@@ -172,14 +214,14 @@ async def test_prompt_none_is_answered_without_a_page(place: Any, visitor: Any, 
     assert told["iss"] == place.issuer
 
 
-async def test_another_account_can_be_chosen(place: Any, visitor: Any) -> None:
+async def test_another_account_can_be_chosen(place: Place, visitor: Visitor) -> None:
     await approved(place, visitor)
     page = await visitor.get(place.url())
     assert "Approve with another account" in page.text
     assert "Password" in (await visitor.submit(page, decision="switch")).text
 
 
-async def test_a_vouched_client_is_told_from_one_that_named_itself(place: Any, visitor: Any) -> None:
+async def test_a_vouched_client_is_told_from_one_that_named_itself(place: Place, visitor: Visitor) -> None:
     registration = await place.ctx.clients.preregister(
         {
             "client_name": "House client",
@@ -192,7 +234,9 @@ async def test_a_vouched_client_is_told_from_one_that_named_itself(place: Any, v
     assert "unverified" not in page.text
 
 
-async def test_decisions_are_in_the_audit_log_without_secrets(place: Any, visitor: Any, web: Any) -> None:
+async def test_decisions_are_in_the_audit_log_without_secrets(
+    place: Place, visitor: Visitor, web: type[Web]
+) -> None:
     code = web.answer(await approved(place, visitor))["code"]
     consent = place.events("consent")[-1]
     assert (consent["outcome"], consent["client"]) == ("approved", place.client.client_id)

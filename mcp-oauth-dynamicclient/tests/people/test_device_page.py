@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from ..support import Clock
+from .support import Place, Visitor, Web
+
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-async def start(place: Any, **given: str) -> tuple[Any, dict[str, Any]]:
+async def start(place: Place, **given: str) -> tuple[Any, dict[str, Any]]:
     client = await place.register(
         name="Terminal tool", grant_types=[DEVICE_CODE, "refresh_token"], response_types=[]
     )
@@ -18,13 +23,13 @@ async def start(place: Any, **given: str) -> tuple[Any, dict[str, Any]]:
     return client, response.json()
 
 
-async def poll(place: Any, client: Any, started: dict[str, Any]) -> Any:
+async def poll(place: Place, client: Any, started: dict[str, Any]) -> Any:
     http = (await place.visitor()).http
     given = {"grant_type": DEVICE_CODE, "device_code": started["device_code"], "client_id": client.client_id}
     return (await http.post("/token", data=given)).json()
 
 
-async def test_code_consent_sign_in_and_the_device_is_connected(place: Any, visitor: Any) -> None:
+async def test_code_consent_sign_in_and_the_device_is_connected(place: Place, visitor: Visitor) -> None:
     client, started = await start(place)
     page = await visitor.submit(await visitor.get("/device"), user_code=started["user_code"], decision="find")
     for words in ("Terminal tool", place.time, started["user_code"], "unverified", "Check that your device"):
@@ -36,7 +41,7 @@ async def test_code_consent_sign_in_and_the_device_is_connected(place: Any, visi
 
 
 async def test_a_code_in_the_link_is_filled_in_but_still_confirmed(
-    place: Any, visitor: Any, web: Any
+    place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
     client, started = await start(place)
     page = await visitor.get(started["verification_uri_complete"])
@@ -44,21 +49,21 @@ async def test_a_code_in_the_link_is_filled_in_but_still_confirmed(
     assert (await poll(place, client, started))["error"] == "authorization_pending"
 
 
-async def test_case_and_dashes_do_not_matter(place: Any, visitor: Any) -> None:
+async def test_case_and_dashes_do_not_matter(place: Place, visitor: Visitor) -> None:
     _, started = await start(place)
     typed = started["user_code"].lower().replace("-", " ")
     page = await visitor.submit(await visitor.get("/device"), user_code=typed, decision="find")
     assert "Approve" in page.text
 
 
-async def test_deny_reaches_the_device(place: Any, visitor: Any) -> None:
+async def test_deny_reaches_the_device(place: Place, visitor: Visitor) -> None:
     client, started = await start(place)
     page = await visitor.submit(await visitor.get("/device"), user_code=started["user_code"], decision="find")
     assert "Not approved" in (await visitor.submit(page, decision="deny")).text
     assert (await poll(place, client, started))["error"] == "access_denied"
 
 
-async def test_an_unknown_and_an_expired_code_say_so(place: Any, visitor: Any, clock: Any) -> None:
+async def test_an_unknown_and_an_expired_code_say_so(place: Place, visitor: Visitor, clock: Clock) -> None:
     page = await visitor.submit(await visitor.get("/device"), user_code="BBBB-BBBB", decision="find")
     assert page.status_code == 404
     assert "no such code" in page.text
@@ -68,7 +73,7 @@ async def test_an_unknown_and_an_expired_code_say_so(place: Any, visitor: Any, c
     assert page.status_code == 404
 
 
-async def test_approving_twice_says_the_code_is_used(place: Any, visitor: Any) -> None:
+async def test_approving_twice_says_the_code_is_used(place: Place, visitor: Visitor) -> None:
     client, started = await start(place)
     page = await visitor.submit(await visitor.get("/device"), user_code=started["user_code"], decision="find")
     await visitor.sign_in(await visitor.approve(page))
@@ -77,7 +82,7 @@ async def test_approving_twice_says_the_code_is_used(place: Any, visitor: Any) -
     assert "access_token" in await poll(place, client, started)
 
 
-async def test_a_forged_device_approval_is_refused(place: Any, visitor: Any, web: Any) -> None:
+async def test_a_forged_device_approval_is_refused(place: Place, visitor: Visitor, web: type[Web]) -> None:
     """Remote phishing: the attacker's own page, answered by the victim's signed-in browser."""
     client, started = await start(place)
     await visitor.sign_in(await visitor.get("/account"))
@@ -91,7 +96,9 @@ async def test_a_forged_device_approval_is_refused(place: Any, visitor: Any, web
     assert (await poll(place, client, started))["error"] == "authorization_pending"
 
 
-async def test_guessing_codes_is_limited(place: Any, visitor: Any, monkeypatch: Any) -> None:
+async def test_guessing_codes_is_limited(
+    place: Place, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mcp_oauth_dynamicclient.endpoints import device_page
 
     monkeypatch.setattr(device_page, "CODES_PER_HOUR", 3)

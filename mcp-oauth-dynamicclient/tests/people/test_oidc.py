@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from mcp_oauth_dynamicclient.errors import (
     ServerError,
     TemporarilyUnavailableError,
 )
-from mcp_oauth_dynamicclient.login.base import Attempt
+from mcp_oauth_dynamicclient.login.base import UpstreamRequest
 from mcp_oauth_dynamicclient.login.oidc import OpenIDProvider
+from mcp_oauth_dynamicclient.settings import Settings
+
+from ..support import Clock
+from .support import OpenPlace, Place, Web
 
 HERE = Path(__file__).parent / "oidc_provider"
 CALLBACK = "http://localhost:8080/callback/oidc"
@@ -62,7 +67,7 @@ def installed() -> Path:
             env={**os.environ, "PATH": f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"},
             check=True,
             stdout=subprocess.DEVNULL,
-            timeout=110,
+            timeout=280,
         )
         (folder / "complete").touch()
     return folder
@@ -82,7 +87,7 @@ def issuer(installed: Path) -> Iterator[str]:
     assert line.startswith("http://127.0.0.1:"), "oidc-provider did not start"
     yield line
     process.terminate()
-    process.wait(10)
+    process.wait(60)
     process.stdout.close()
 
 
@@ -97,7 +102,7 @@ def real(issuer: str) -> dict[str, object]:
     }
 
 
-async def sign_in_as(who: str, place: Any, web: Any, **changes: str | None) -> Any:
+async def sign_in_as(who: str, place: Place, web: type[Web], **changes: str | None) -> Any:
     """Through consent here and the provider's own pages, back to the client."""
     visitor = await place.visitor()
     page = await visitor.approve(await visitor.get(place.url(**changes)))
@@ -116,7 +121,9 @@ async def sign_in_as(who: str, place: Any, web: Any, **changes: str | None) -> A
     raise AssertionError(f"still not back: {page.url}")
 
 
-async def test_a_real_provider_signs_a_person_in(open_place: Any, real: dict[str, object], web: Any) -> None:
+async def test_a_real_provider_signs_a_person_in(
+    open_place: OpenPlace, real: dict[str, object], web: type[Web]
+) -> None:
     place = await open_place(**real)
     told = web.answer(await sign_in_as("grace", place, web))
     assert told["state"] == "the client's state"
@@ -128,20 +135,24 @@ async def test_a_real_provider_signs_a_person_in(open_place: Any, real: dict[str
 
 
 async def test_an_address_that_is_not_verified_admits_nobody(
-    open_place: Any, real: dict[str, object], web: Any
+    open_place: OpenPlace, real: dict[str, object], web: type[Web]
 ) -> None:
     told = web.answer(await sign_in_as("mallory", await open_place(**real), web))
     assert told["error"] == "access_denied"
     assert "not admitted" in told["error_description"]
 
 
-async def test_groups_of_a_real_provider_admit(open_place: Any, real: dict[str, object], web: Any) -> None:
+async def test_groups_of_a_real_provider_admit(
+    open_place: OpenPlace, real: dict[str, object], web: type[Web]
+) -> None:
     place = await open_place(**(real | {"allowed_oidc_users": "", "allowed_oidc_groups": "navy"}))
     assert "code" in web.answer(await sign_in_as("grace", place, web))
     assert web.answer(await sign_in_as("mallory", place, web))["error"] == "access_denied"
 
 
-async def test_prompt_login_reaches_the_provider(open_place: Any, real: dict[str, object], web: Any) -> None:
+async def test_prompt_login_reaches_the_provider(
+    open_place: OpenPlace, real: dict[str, object], web: type[Web]
+) -> None:
     place = await open_place(**real)
     visitor = await place.visitor()
     form = web.forms(await visitor.get(place.url(prompt="login")))[0]
@@ -154,13 +165,147 @@ async def test_prompt_login_reaches_the_provider(open_place: Any, real: dict[str
 
 
 async def test_a_wrong_client_secret_is_told_in_words(
-    open_place: Any, real: dict[str, object], web: Any
+    open_place: OpenPlace, real: dict[str, object], web: type[Web]
 ) -> None:
     told = web.answer(
         await sign_in_as("grace", await open_place(**(real | {"oidc_client_secret": "wrong"})), web)
     )
     assert told["error"] == "server_error"
     assert "invalid_client" in told["error_description"]
+
+
+# Asking the provider again
+
+
+@pytest.fixture
+async def tell(issuer: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """Change what the provider says; afterwards it is as before."""
+    async with httpx.AsyncClient(base_url=f"{issuer}/control/", timeout=60) as http:
+
+        async def tell(what: str) -> None:
+            assert (await http.post(what)).status_code == 200
+
+        yield tell
+        for what in ("up", "enable/grace", "leave/grace/navy", "join/grace/navy"):
+            await tell(what)
+
+
+async def connect(place: Place, web: type[Web]) -> dict[str, Any]:
+    answer = web.answer(await sign_in_as("grace", place, web))
+    tokens: dict[str, Any] = (await place.redeem(answer["code"])).json()
+    return tokens
+
+
+async def test_somebody_disabled_at_the_provider_is_out_at_the_next_refresh(
+    open_place: OpenPlace,
+    real: dict[str, object],
+    web: type[Web],
+    clock: Clock,
+    tell: Callable[[str], Awaitable[None]],
+) -> None:
+    place = await open_place(**real)
+    tokens = await connect(place, web)
+    for _ in range(3):  # the provider rotates its own refresh token each time
+        clock.advance(1800)
+        tokens = (await place.refresh(tokens["refresh_token"])).json()
+        assert await place.verify(tokens["access_token"]) == 200
+    await tell("disable/grace")
+    clock.advance(1800)
+    refused = await place.refresh(tokens["refresh_token"])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    assert await place.verify(tokens["access_token"]) == 401
+    await tell("enable/grace")
+    assert (await place.refresh(tokens["refresh_token"])).status_code == 400
+    await connect(place, web)  # she signs in again: what she approved before works again too
+    assert (await place.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_the_provider_is_asked_once_in_a_while_however_many_clients_refresh(
+    open_place: OpenPlace,
+    real: dict[str, object],
+    web: type[Web],
+    clock: Clock,
+    tell: Callable[[str], Awaitable[None]],
+) -> None:
+    place, replica = await open_place(**real), await open_place(**real)
+    replica.client = place.client
+    one, other = await connect(place, web), await connect(place, web)
+    clock.advance(200)
+    raced = [
+        somewhere.refresh(tokens["refresh_token"])
+        for somewhere in (place, replica)
+        for tokens in (one, other)
+    ]
+    assert [answer.status_code for answer in await asyncio.gather(*raced)] == [200] * 4
+    await tell("disable/grace")
+    clock.advance(100)
+    assert (await place.refresh(one["refresh_token"])).status_code == 200
+    clock.advance(100)
+    assert (await place.refresh(one["refresh_token"])).status_code == 400
+
+
+async def test_an_outage_of_the_provider_keeps_people_in_for_four_hours_and_then_asks_them_to_wait(
+    open_place: OpenPlace,
+    real: dict[str, object],
+    web: type[Web],
+    clock: Clock,
+    tell: Callable[[str], Awaitable[None]],
+) -> None:
+    place = await open_place(**real)
+    tokens = await connect(place, web)
+    await tell("down")
+    for _ in range(4):
+        clock.advance(3590)
+        tokens = (await place.refresh(tokens["refresh_token"])).json()
+        assert await place.verify(tokens["access_token"]) == 200
+    clock.advance(3660)
+    waiting = await place.refresh(tokens["refresh_token"])
+    assert (waiting.status_code, waiting.json()["error"]) == (503, "temporarily_unavailable")
+    await tell("up")
+    clock.advance(60)
+    assert (await place.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_leaving_the_group_at_the_provider_counts(
+    open_place: OpenPlace,
+    real: dict[str, object],
+    web: type[Web],
+    clock: Clock,
+    tell: Callable[[str], Awaitable[None]],
+) -> None:
+    place = await open_place(**(real | {"allowed_oidc_users": "", "allowed_oidc_groups": "navy"}))
+    tokens = await connect(place, web)
+    await tell("leave/grace/navy")
+    clock.advance(200)
+    refused = await place.refresh(tokens["refresh_token"])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    await tell("join/grace/navy")
+    clock.advance(200)
+    assert (await place.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_without_a_refresh_token_of_the_provider_a_grant_ends_after_thirty_days(
+    open_place: OpenPlace, real: dict[str, object], web: type[Web], clock: Clock
+) -> None:
+    place = await open_place(**(real | {"oidc_client_id": "gateway-once"}))
+    tokens = await connect(place, web)
+    for _ in range(2):
+        clock.advance(14 * 86400)
+        tokens = (await place.refresh(tokens["refresh_token"])).json()
+    clock.advance(2 * 86400)
+    ended = await place.refresh(tokens["refresh_token"])
+    assert (ended.status_code, ended.json()["error"]) == (400, "invalid_grant")
+
+
+async def test_the_providers_refresh_token_rests_sealed(
+    open_place: OpenPlace, real: dict[str, object], web: type[Web]
+) -> None:
+    place = await open_place(**real)
+    await connect(place, web)
+    (kept,) = [entry.value async for entry in place.ctx.store.list("membership")]
+    sealed = place.ctx.standings._seals["oidc"].open(kept["sealed_token"])
+    assert sealed is not None
+    assert sealed["token"] not in str(kept)
 
 
 class Liar:
@@ -213,7 +358,7 @@ def liar() -> Liar:
 
 
 @pytest.fixture
-async def provider(liar: Liar, make_settings: Any) -> AsyncIterator[OpenIDProvider]:
+async def provider(liar: Liar, make_settings: Callable[..., Settings]) -> AsyncIterator[OpenIDProvider]:
     settings = make_settings(
         oidc_issuer=ISSUER,
         oidc_client_id="gateway",
@@ -223,11 +368,11 @@ async def provider(liar: Liar, make_settings: Any) -> AsyncIterator[OpenIDProvid
         yield OpenIDProvider(settings, http, time.time)
 
 
-ATTEMPT = Attempt(state="s", redirect_uri=CALLBACK, verifier="v" * 43, nonce="the nonce")
+ATTEMPT = UpstreamRequest(state="s", redirect_uri=CALLBACK, verifier="v" * 43, nonce="the nonce")
 
 
 async def test_what_follows_fails_only_for_what_it_changes(provider: OpenIDProvider) -> None:
-    identity = await provider.complete(ATTEMPT, {"code": "c"})
+    identity, _ = await provider.complete(ATTEMPT, {"code": "c"})
     assert identity.user_id == "oidc:grace"
     assert identity.email == "grace@example.com"
 
@@ -277,7 +422,7 @@ async def test_a_new_signing_key_of_the_provider_is_found(provider: OpenIDProvid
     await provider.complete(ATTEMPT, {"code": "c"})
     liar.key = liar.signing_key = RSAKey.generate_key(2048, {"kid": "two", "use": "sig"})
     liar.header = {"alg": "RS256", "kid": "two"}
-    assert (await provider.complete(ATTEMPT, {"code": "c"})).subject == "grace"
+    assert (await provider.complete(ATTEMPT, {"code": "c"})).identity.subject == "grace"
     assert liar.asked.count("/jwks") == 2
 
 
@@ -289,18 +434,18 @@ async def test_userinfo_about_somebody_else_is_refused(provider: OpenIDProvider,
 
 async def test_the_id_token_counts_more_than_userinfo(provider: OpenIDProvider, liar: Liar) -> None:
     liar.claims |= {"email": "signed@example.com", "email_verified": True}
-    assert (await provider.complete(ATTEMPT, {"code": "c"})).email == "signed@example.com"
+    assert (await provider.complete(ATTEMPT, {"code": "c"})).identity.email == "signed@example.com"
 
 
 async def test_an_address_is_not_verified_by_the_other_document(provider: OpenIDProvider, liar: Liar) -> None:
     liar.claims |= {"email": "victim@example.com"}
-    assert (await provider.complete(ATTEMPT, {"code": "c"})).email == "grace@example.com"
+    assert (await provider.complete(ATTEMPT, {"code": "c"})).identity.email == "grace@example.com"
 
 
 @pytest.mark.parametrize("verified", [False, "true", 1, None])
 async def test_only_a_verified_address_counts(provider: OpenIDProvider, liar: Liar, verified: object) -> None:
     liar.userinfo["email_verified"] = verified
-    assert (await provider.complete(ATTEMPT, {"code": "c"})).email is None
+    assert (await provider.complete(ATTEMPT, {"code": "c"})).identity.email is None
 
 
 async def test_mix_up_an_answer_of_another_issuer_is_refused_before_the_code_is_sent(
@@ -327,23 +472,50 @@ async def test_an_endpoint_with_another_scheme_is_refused(provider: OpenIDProvid
         await provider.begin(ATTEMPT)
 
 
+async def test_offline_access_is_asked_for_where_it_is_offered_until_the_provider_refuses_it(
+    provider: OpenIDProvider, liar: Liar
+) -> None:
+    assert "offline_access" not in await provider.begin(ATTEMPT)
+    liar.metadata["scopes_supported"] = ["openid", "email", "profile", "offline_access"]
+    provider._metadata = {}
+    assert "offline_access" in await provider.begin(ATTEMPT)
+    with pytest.raises(ServerError, match="try again"):
+        await provider.complete(ATTEMPT, {"error": "invalid_scope"})
+    assert "offline_access" not in await provider.begin(ATTEMPT)
+
+
+async def test_asked_again_the_provider_has_to_speak_of_the_same_person(
+    provider: OpenIDProvider, liar: Liar
+) -> None:
+    del liar.claims["nonce"]
+    assert (await provider.ask_again("r", "grace")).token == "r"
+    with pytest.raises(ServerError):
+        await provider.ask_again("r", "mallory")
+
+
 async def test_refusing_at_the_provider_is_access_denied(provider: OpenIDProvider) -> None:
     with pytest.raises(AccessDeniedError):
         await provider.complete(ATTEMPT, {"error": "access_denied"})
 
 
-async def test_a_provider_that_is_away_is_temporary(make_settings: Any) -> None:
+async def test_a_provider_that_is_away_is_temporary(make_settings: Callable[..., Settings]) -> None:
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route")
 
-    settings = make_settings(oidc_issuer=ISSUER, oidc_client_id="x", oidc_client_secret="y")
+    oidc = {"oidc_issuer": ISSUER, "oidc_client_id": "x", "oidc_client_secret": "y"}
+    settings = make_settings(**oidc, oidc_name="Bürgerkonto")
     async with httpx.AsyncClient(transport=httpx.MockTransport(away)) as http:
-        with pytest.raises(TemporarilyUnavailableError):
+        with pytest.raises(TemporarilyUnavailableError) as raised:
             await OpenIDProvider(settings, http, time.time).begin(ATTEMPT)
+    assert raised.value.reason.startswith("Bürgerkonto ")
+    told = dict(raised.value.get_body())["error_description"]
+    assert str(told).startswith("Burgerkonto "), "ASCII by RFC 6749 section 5.2"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"<html>", b'{"issuer": 5}', b"\xff\xfe"])
-async def test_junk_from_the_provider_is_an_oauth_error(make_settings: Any, content: bytes) -> None:
+async def test_junk_from_the_provider_is_an_oauth_error(
+    make_settings: Callable[..., Settings], content: bytes
+) -> None:
     settings = make_settings(oidc_issuer=ISSUER, oidc_client_id="x", oidc_client_secret="y")
     transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
     async with httpx.AsyncClient(transport=transport) as http:

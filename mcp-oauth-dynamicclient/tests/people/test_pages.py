@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Any
 
 import pytest
 from mcp_oauth_dynamicclient import pages
 from mcp_oauth_dynamicclient.pages.connect import ways_to_connect
 from mcp_oauth_dynamicclient.pages.rendering import form_source
 
+from .support import OpenPlace, Place, Visitor
+
 TIME = "https://time.example.com/mcp"
 
 
-async def test_the_stylesheet_is_the_only_file_and_may_be_cached_for_good(place: Any, visitor: Any) -> None:
+async def test_the_stylesheet_is_the_only_file_and_may_be_cached_for_good(
+    place: Place, visitor: Visitor
+) -> None:
     page = await visitor.get("/")
     href = page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
     style = await visitor.http.get(href)
@@ -25,14 +28,14 @@ async def test_the_stylesheet_is_the_only_file_and_may_be_cached_for_good(place:
     assert len(style.content) < 16_000
 
 
-async def test_the_landing_page_shows_the_shape_of_addresses(open_place: Any) -> None:
+async def test_the_landing_page_shows_the_shape_of_addresses(open_place: OpenPlace) -> None:
     one_host = await (await (await open_place()).visitor()).get("/")
     assert "http://localhost:8080/NAME/mcp" in one_host.text
     subdomains = await (await (await open_place(base_domain="example.com")).visitor()).get("/")
     assert "https://NAME.example.com/mcp" in subdomains.text
 
 
-async def test_a_servers_page_keeps_the_challenge_and_its_status(place: Any) -> None:
+async def test_a_servers_page_keeps_the_challenge_and_its_status(place: Place) -> None:
     response = pages.server_page(
         place.ctx, place.time, status=401, headers={"WWW-Authenticate": "Bearer resource_metadata=x"}
     )
@@ -41,7 +44,7 @@ async def test_a_servers_page_keeps_the_challenge_and_its_status(place: Any) -> 
     assert place.time in bytes(response.body).decode()
 
 
-async def test_the_page_of_another_host_may_load_only_the_issuers_stylesheet(open_place: Any) -> None:
+async def test_the_page_of_another_host_may_load_only_the_issuers_stylesheet(open_place: OpenPlace) -> None:
     place = await open_place(base_domain="example.com")
     response = pages.server_page(place.ctx, TIME)
     policy = response.headers["content-security-policy"]
@@ -99,7 +102,7 @@ def test_form_action_names_no_more_than_the_target(url: str, source: str) -> Non
     assert form_source(url) == source
 
 
-async def test_errors_of_pages_are_pages(place: Any, visitor: Any) -> None:
+async def test_errors_of_pages_are_pages(place: Place, visitor: Visitor) -> None:
     for response in (
         await visitor.http.post("/consent", content=b"{}", headers={"content-type": "application/json"}),
         await visitor.http.post("/login", data={"flow": ""}),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from .support import Served
+
 SERVER = "http://localhost:8080/time/mcp"
 ECHO = "http://localhost:8080/echo/mcp"
 DOCUMENT = "https://client.example/oauth/client.json"
@@ -22,7 +24,7 @@ MISLEADING = {
 
 
 @pytest.mark.parametrize("name", MISLEADING)
-async def test_only_the_edges_three_headers_say_what_was_asked(served: Any, name: str) -> None:
+async def test_only_the_edges_three_headers_say_what_was_asked(served: Served, name: str) -> None:
     """GHSA-6384-m2mw-rf54 and its relatives: a header that another program believes changes nothing here."""
     echo = await served.app.token(resource=ECHO)
     headers = {name: MISLEADING[name]}
@@ -40,7 +42,7 @@ async def test_only_the_edges_three_headers_say_what_was_asked(served: Any, name
     assert document.json() == served.metadata
 
 
-async def test_addresses_that_are_only_for_people_are_never_fetched(served: Any) -> None:
+async def test_addresses_that_are_only_for_people_are_never_fetched(served: Served) -> None:
     """SSRF by the many URLs of client metadata: one document is fetched, and nothing that it names."""
     inside = "http://169.254.169.254/latest/meta-data"
     named: dict[str, Any] = dict.fromkeys(("client_uri", "logo_uri", "tos_uri", "policy_uri"), inside)
@@ -59,7 +61,7 @@ async def test_addresses_that_are_only_for_people_are_never_fetched(served: Any)
 
 @pytest.mark.parametrize("text", ["a\r\nX-Injected: yes", 'a", error="none', "a\u2028b\x1b[31m", "{}\n{}"])
 async def test_what_a_client_sends_breaks_no_log_line_and_no_header(
-    served: Any, text: str, tmp_path: Path
+    served: Served, text: str, tmp_path: Path
 ) -> None:
     """Log injection and response splitting."""
     form = {"grant_type": "refresh_token", "refresh_token": text, "client_id": text}
@@ -75,7 +77,7 @@ async def test_what_a_client_sends_breaks_no_log_line_and_no_header(
     assert "client.authenticate" in events
 
 
-async def test_a_picture_of_the_client_cannot_watch_the_person(served: Any) -> None:
+async def test_a_picture_of_the_client_cannot_watch_the_person(served: Served) -> None:
     """The consent page loads nothing from elsewhere, whatever the client is called or shows."""
     client = await served.register(
         client_name='<img src="https://evil.example/x.png">', logo_uri="https://evil.example/x.png"

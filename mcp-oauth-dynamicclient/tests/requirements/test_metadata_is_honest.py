@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from jose import jwt
+
+from .support import Key, Serve, Served
 
 SERVER = "http://localhost:8080/time/mcp"
 DOCUMENT = "https://client.example/oauth/client.json"
@@ -15,7 +18,7 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-async def test_every_url_is_one_of_the_issuers_and_answers(served: Any) -> None:
+async def test_every_url_is_one_of_the_issuers_and_answers(served: Served) -> None:
     issuer = served.metadata["issuer"]
     urls = {
         name: value
@@ -32,7 +35,9 @@ async def test_every_url_is_one_of_the_issuers_and_answers(served: Any) -> None:
         assert other.status_code == 405, name
 
 
-async def test_every_grant_type_gives_a_token_that_opens_its_server(served: Any, key: Any) -> None:
+async def test_every_grant_type_gives_a_token_that_opens_its_server(
+    served: Served, key: Callable[[str], Key]
+) -> None:
     async def authorization_code() -> Any:
         return await served.tokens(await served.register())
 
@@ -93,7 +98,7 @@ async def test_every_grant_type_gives_a_token_that_opens_its_server(served: Any,
         assert await served.opens(tokens["access_token"]), name
 
 
-async def test_a_grant_type_that_is_not_promised_is_not_there(serve: Any) -> None:
+async def test_a_grant_type_that_is_not_promised_is_not_there(serve: Serve) -> None:
     served = await serve(id_jag_issuer=None)
     assert JWT_BEARER not in served.metadata["grant_types_supported"]
     client = await served.register()
@@ -103,7 +108,9 @@ async def test_a_grant_type_that_is_not_promised_is_not_there(serve: Any) -> Non
 
 
 @pytest.mark.parametrize("endpoint", ["token", "revocation", "introspection"])
-async def test_every_authentication_method_works_and_no_other(served: Any, key: Any, endpoint: str) -> None:
+async def test_every_authentication_method_works_and_no_other(
+    served: Served, key: Callable[[str], Key], endpoint: str
+) -> None:
     promised = served.metadata[f"{endpoint}_endpoint_auth_methods_supported"]
     for method in served.metadata["token_endpoint_auth_methods_supported"]:
         keys = key("RS256") if method == "private_key_jwt" else None
@@ -118,7 +125,9 @@ async def test_every_authentication_method_works_and_no_other(served: Any, key: 
 
 
 @pytest.mark.parametrize("endpoint", ["token", "revocation", "introspection"])
-async def test_every_signing_algorithm_of_assertions_works(served: Any, key: Any, endpoint: str) -> None:
+async def test_every_signing_algorithm_of_assertions_works(
+    served: Served, key: Callable[[str], Key], endpoint: str
+) -> None:
     for algorithm in served.metadata[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]:
         keys = key(algorithm)
         client = await served.enter(
@@ -129,7 +138,7 @@ async def test_every_signing_algorithm_of_assertions_works(served: Any, key: Any
         assert response.status_code == 200, (algorithm, response.text)
 
 
-async def test_code_is_the_only_response_type_and_query_the_only_mode(served: Any) -> None:
+async def test_code_is_the_only_response_type_and_query_the_only_mode(served: Served) -> None:
     client = await served.register()
     assert served.metadata["response_types_supported"] == ["code"]
     assert served.metadata["response_modes_supported"] == ["query"]
@@ -143,7 +152,7 @@ async def test_code_is_the_only_response_type_and_query_the_only_mode(served: An
         assert told["error"] == "invalid_request"
 
 
-async def test_s256_works_and_plain_and_none_do_not(served: Any) -> None:
+async def test_s256_works_and_plain_and_none_do_not(served: Served) -> None:
     client = await served.register()
     assert served.metadata["code_challenge_methods_supported"] == ["S256"]
     answer, verifier = await served.authorize(client["client_id"], code_challenge_method="S256")
@@ -155,7 +164,7 @@ async def test_s256_works_and_plain_and_none_do_not(served: Any) -> None:
     assert told["error"] == "invalid_request"
 
 
-async def test_every_scope_can_be_had_and_no_other(served: Any) -> None:
+async def test_every_scope_can_be_had_and_no_other(served: Served) -> None:
     client = await served.register()
     for scope in served.metadata["scopes_supported"]:
         tokens = await served.tokens(client, scope=scope)
@@ -165,7 +174,7 @@ async def test_every_scope_can_be_had_and_no_other(served: Any) -> None:
     assert tokens["scope"] == "mcp"
 
 
-async def test_the_issuer_parameter_comes_with_success_and_with_errors(served: Any) -> None:
+async def test_the_issuer_parameter_comes_with_success_and_with_errors(served: Served) -> None:
     assert served.metadata["authorization_response_iss_parameter_supported"] is True
     client = await served.register()
     success, _ = await served.authorize(client["client_id"])
@@ -176,7 +185,7 @@ async def test_the_issuer_parameter_comes_with_success_and_with_errors(served: A
 
 
 @pytest.mark.parametrize("supported", [True, False])
-async def test_metadata_documents_identify_clients_as_the_flag_says(serve: Any, supported: bool) -> None:
+async def test_metadata_documents_identify_clients_as_the_flag_says(serve: Serve, supported: bool) -> None:
     served = await serve(client_documents=supported)
     assert served.metadata["client_id_metadata_document_supported"] is supported
     document = {"client_id": DOCUMENT, "client_name": "Documented", "redirect_uris": [CALLBACK]}
@@ -190,7 +199,7 @@ async def test_metadata_documents_identify_clients_as_the_flag_says(serve: Any, 
         assert "location" not in page.headers
 
 
-async def test_registration_is_there_exactly_when_it_is_named(serve: Any) -> None:
+async def test_registration_is_there_exactly_when_it_is_named(serve: Serve) -> None:
     closed = await serve(registration=False)
     assert "registration_endpoint" not in closed.metadata
     issuer = closed.metadata["issuer"]
@@ -198,7 +207,7 @@ async def test_registration_is_there_exactly_when_it_is_named(serve: Any) -> Non
     assert refused.status_code == 403
 
 
-async def test_the_key_set_verifies_the_tokens(served: Any) -> None:
+async def test_the_key_set_verifies_the_tokens(served: Served) -> None:
     keys = (await served.http.get(served.metadata["jwks_uri"])).json()
     token = (await served.tokens(await served.register()))["access_token"]
     issuer = served.metadata["issuer"]
@@ -206,7 +215,7 @@ async def test_the_key_set_verifies_the_tokens(served: Any) -> None:
     assert claims["iss"] == issuer
 
 
-async def test_the_revocation_endpoint_revokes_and_introspection_says_so(served: Any) -> None:
+async def test_the_revocation_endpoint_revokes_and_introspection_says_so(served: Served) -> None:
     client = await served.register(token_endpoint_auth_method="client_secret_post")
     tokens = await served.tokens(client)
     for expected in (True, False):

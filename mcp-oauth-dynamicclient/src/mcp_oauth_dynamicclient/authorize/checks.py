@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from authlib.oauth2.base import OAuth2Error as AuthlibError
-
+from .. import scopes
 from ..clients import redirects
 from ..context import Context
 from ..errors import (
@@ -19,14 +18,13 @@ from ..errors import (
     InvalidRedirectURIError,
     InvalidRequestError,
     InvalidScopeError,
-    InvalidTargetError,
     OAuth2Error,
     UnauthorizedClientError,
     UnsupportedResponseTypeError,
 )
 from ..grants import target
 from ..records import Client
-from .request import AuthorizationRequest, RedirectedError
+from .request import AuthorizationRequest, RedirectedError, UnverifiedError
 
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: +[\x21\x23-\x5b\x5d-\x7e]+)*")
@@ -41,54 +39,62 @@ class RequestNotSupportedError(OAuth2Error):
 
 @dataclass(slots=True)
 class Draft:
-    """The request while it is being checked."""
+    """What came, before it is known who may be told what is wrong with it."""
 
     given: dict[str, str]
     resources: list[str]
     repeated: set[str]
     client: Client | None = None
-    code_challenge: str = ""
-    resource: str | None = None
-    scope: str = ""
-    prompts: tuple[str, ...] = ()
-    state: str | None = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.state = None if "state" in self.repeated else self.given.get("state")
+    @property
+    def state(self) -> str | None:
+        return None if "state" in self.repeated else self.given.get("state")
 
     def single(self, name: str) -> str | None:
         return self.given.get(name) or None
 
 
-Step = Callable[[Context, Draft], Awaitable[None]]
+@dataclass(slots=True)
+class Verified(Draft):
+    """The request of a client that is known, to a redirect URI that is its own, while the rest is checked."""
+
+    client: Client
+    redirect_uri: str
+    code_challenge: str = ""
+    resource: str | None = None
+    scope: str = ""
+    prompts: tuple[str, ...] = ()
 
 
 async def check(ctx: Context, parameters: Sequence[tuple[str, str]]) -> tuple[Client, AuthorizationRequest]:
-    """OAuth2Error before, RedirectedError after client and redirect URI are known to be good."""
+    """UnverifiedError before, RedirectedError after client and redirect URI are known to be good."""
     counts = Counter(name for name, _ in parameters if name != "resource")
     draft = Draft(
         given=dict(parameters),
         resources=[value for name, value in parameters if name == "resource" and value],
         repeated={name for name, count in counts.items() if count > 1},
     )
-    for step in BEFORE_REDIRECT_IS_VERIFIED:
-        await step(ctx, draft)
-    client, redirect_uri = draft.client, draft.given["redirect_uri"]
-    if client is None:
-        raise InvalidClientError
     try:
-        for step in AFTER_REDIRECT_IS_VERIFIED:
+        for step in BEFORE_REDIRECT_IS_VERIFIED:
             await step(ctx, draft)
-    except AuthlibError as error:
-        raise RedirectedError(error, redirect_uri, draft.state) from None
+    except OAuth2Error as error:
+        raise UnverifiedError(error, draft.single("client_id"), draft.client) from error
+    client, redirect_uri = draft.client, draft.given["redirect_uri"]
+    assert client is not None
+    verified = Verified(draft.given, draft.resources, draft.repeated, client, redirect_uri)
+    try:
+        for check_more in AFTER_REDIRECT_IS_VERIFIED:
+            await check_more(ctx, verified)
+    except OAuth2Error as error:
+        raise RedirectedError(error, client, redirect_uri, verified.state) from error
     return client, AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=redirect_uri,
-        code_challenge=draft.code_challenge,
-        resource=draft.resource,
-        scope=draft.scope,
-        state=draft.state,
-        prompts=draft.prompts,
+        code_challenge=verified.code_challenge,
+        resource=verified.resource,
+        scope=verified.scope,
+        state=verified.state,
+        prompts=verified.prompts,
     )
 
 
@@ -102,7 +108,6 @@ async def check_client(ctx: Context, draft: Draft) -> None:
     if draft.client is None:
         raise InvalidClientError(
             "This gateway does not know the client that sent you here; perhaps its registration has expired."
-            " Remove the connection in your client and add it again: it then registers anew."
         )
 
 
@@ -119,73 +124,69 @@ async def check_redirect_uri(ctx: Context, draft: Draft) -> None:
         )
 
 
-async def check_repeated(ctx: Context, draft: Draft) -> None:
-    if draft.repeated:
-        raise InvalidRequestError(f"Send each parameter once: {min(draft.repeated)[:50]} is repeated.")
+async def check_repeated(ctx: Context, request: Verified) -> None:
+    if request.repeated:
+        raise InvalidRequestError(f"Send each parameter once: {min(request.repeated)[:50]} is repeated.")
 
 
-async def check_request_object(ctx: Context, draft: Draft) -> None:
-    if draft.single("request") or draft.single("request_uri"):
+async def check_request_object(ctx: Context, request: Verified) -> None:
+    if request.single("request") or request.single("request_uri"):
         raise RequestNotSupportedError("Send plain parameters; request objects are not read here.")
 
 
-async def check_response_type(ctx: Context, draft: Draft) -> None:
-    response_type = draft.single("response_type")
+async def check_response_type(ctx: Context, request: Verified) -> None:
+    response_type = request.single("response_type")
     if response_type is None:
         raise InvalidRequestError("The parameter response_type is missing; send code.")
     if response_type != "code":
-        raise UnsupportedResponseTypeError(response_type, "The only response_type is code.")
-    if draft.client is None or not draft.client.allows_grant("authorization_code"):
+        raise UnsupportedResponseTypeError("The only response_type is code.")
+    if not request.client.allows_grant("authorization_code"):
         raise UnauthorizedClientError("This client is not registered for the authorization_code grant.")
 
 
-async def check_response_mode(ctx: Context, draft: Draft) -> None:
-    if draft.single("response_mode") not in (None, "query"):
+async def check_response_mode(ctx: Context, request: Verified) -> None:
+    if request.single("response_mode") not in (None, "query"):
         raise InvalidRequestError("The only response_mode is query.")
 
 
-async def check_pkce(ctx: Context, draft: Draft) -> None:
-    challenge = draft.single("code_challenge")
+async def check_pkce(ctx: Context, request: Verified) -> None:
+    challenge = request.single("code_challenge")
     if challenge is None:
         raise InvalidRequestError(
             "PKCE is required: send code_challenge and code_challenge_method=S256 (RFC 7636)."
         )
-    if draft.single("code_challenge_method") != "S256":
+    if request.single("code_challenge_method") != "S256":
         raise InvalidRequestError("The only code_challenge_method is S256 (RFC 7636).")
     if not CHALLENGE.fullmatch(challenge):
         raise InvalidRequestError(
             "An S256 code_challenge has 43 characters of A-Z a-z 0-9 - _ (RFC 7636 4.2)."
         )
-    draft.code_challenge = challenge
+    request.code_challenge = challenge
 
 
-async def check_resource(ctx: Context, draft: Draft) -> None:
-    named = {ctx.resources.canonical(url) for url in draft.resources}
-    if None in named:
-        raise InvalidTargetError("The resource is not a server of this gateway.")
-    if len(named) > 1:
-        raise InvalidTargetError("A token opens one server: send one resource.")
-    if not named and ctx.settings.require_resource:
-        raise InvalidTargetError("Name the server with the resource parameter (RFC 8707).")
-    draft.resource = next(iter(named), None)
+async def check_resource(ctx: Context, request: Verified) -> None:
+    request.resource = await target.new_resource(ctx, request.resources)
 
 
-async def check_scope(ctx: Context, draft: Draft) -> None:
-    scope = draft.single("scope")
+async def check_scope(ctx: Context, request: Verified) -> None:
+    scope = request.single("scope")
     if scope is not None and not SCOPE.fullmatch(scope):
         raise InvalidScopeError("The scope must be words separated by spaces (RFC 6749 3.3).")
-    draft.scope = target.new_scope(scope)
+    request.scope = scopes.granted(scope)
 
 
-async def check_prompt(ctx: Context, draft: Draft) -> None:
-    prompts = (draft.single("prompt") or "").split()
+async def check_prompt(ctx: Context, request: Verified) -> None:
+    prompts = (request.single("prompt") or "").split()
     if not set(prompts) <= PROMPTS or ("none" in prompts and len(prompts) > 1):
         raise InvalidRequestError("prompt may be none alone, or any of login, consent, select_account.")
-    draft.prompts = tuple(prompts)
+    request.prompts = tuple(prompts)
 
 
-BEFORE_REDIRECT_IS_VERIFIED: tuple[Step, ...] = (check_client, check_redirect_uri)
-AFTER_REDIRECT_IS_VERIFIED: tuple[Step, ...] = (
+BEFORE_REDIRECT_IS_VERIFIED: tuple[Callable[[Context, Draft], Awaitable[None]], ...] = (
+    check_client,
+    check_redirect_uri,
+)
+AFTER_REDIRECT_IS_VERIFIED: tuple[Callable[[Context, Verified], Awaitable[None]], ...] = (
     check_repeated,
     check_request_object,
     check_response_type,

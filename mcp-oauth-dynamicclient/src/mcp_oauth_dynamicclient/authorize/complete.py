@@ -11,7 +11,7 @@ from ..errors import AccessDeniedError, InvalidRequestError, OAuth2Error
 from ..grants import authorization_code, device_code
 from ..login.flow import Flow
 from ..records import Identity
-from .answer import answer_url, error_url, send_back
+from .redirect_back import answer_url, error_url, redirect_back
 from .request import AuthorizationRequest
 
 
@@ -33,22 +33,27 @@ async def complete(ctx: Context, request: Request, flow: Flow, identity: Identit
     match flow.purpose:
         case "authorize":
             asked = AuthorizationRequest.model_validate(flow.details)
-            return await complete_authorization(ctx, request, asked, identity)
+            return await complete_authorization(ctx, request, asked, identity, flow.consent, flow.client_name)
         case "device":
-            return await complete_device(ctx, flow.details["user_code"], identity)
+            return await complete_device(ctx, flow.details["user_code"], identity, flow)
         case "account":
-            return RedirectResponse(f"{ctx.settings.issuer}/account", 303)
+            page = "/" if flow.details.get("then") == "servers" else "/account"
+            return RedirectResponse(f"{ctx.settings.issuer}{page}", 303)
 
 
 async def complete_authorization(
-    ctx: Context, request: Request, asked: AuthorizationRequest, identity: Identity
+    ctx: Context,
+    request: Request,
+    asked: AuthorizationRequest,
+    identity: Identity,
+    consent: str,
+    client_name: str = "",
 ) -> Response:
-    """A code for what was approved, to the client that asked."""
+    """The code of this consent, to the client that asked. `client_name` is what it was called then."""
     client = await ctx.clients.find(asked.client_id)
     if client is None:
-        raise InvalidRequestError(
-            "The client's registration was removed meanwhile; connect again from your client."
-        )
+        error = InvalidRequestError("The client's registration was removed meanwhile.")
+        return pages.refuse_error(ctx, "authorize", error, client_id=asked.client_id, client_name=client_name)
     code = await authorization_code.issue(
         ctx,
         client=client,
@@ -57,23 +62,43 @@ async def complete_authorization(
         resource=asked.resource,
         scope=asked.scope,
         identity=identity,
+        consent=consent,
     )
+    if code is None:
+        refusal = pages.Refusal(
+            event="authorize",
+            title="This approval was used already",
+            sentence="One approval connects a client once.",
+            hint="If your client is connected, close this window. If not, start again.",
+            again=asked.again,
+            client_id=client.client_id,
+            client_name=client.name,
+        )
+        return pages.refuse(ctx, refusal)
     ctx.audit.record(
         "authorize", outcome="issued", user=identity.user_id, client=client.client_id, resource=asked.resource
     )
     url = answer_url(ctx, asked.redirect_uri, asked.state, {"code": code})
-    return send_back(ctx, request, url, client.name, approved=True)
+    return redirect_back(ctx, request, url, pages.cut(client.name), approved=True)
 
 
-async def complete_device(ctx: Context, user_code: str, identity: Identity | None) -> Response:
+async def complete_device(
+    ctx: Context, user_code: str, identity: Identity | None, flow: Flow | None = None
+) -> Response:
     """Tell the device, and the person what they have done. A second time says the code is used."""
     decided = await device_code.decide(ctx, user_code, identity)
     if decided is None:
-        return pages.error_page(
-            ctx, "This code is not waiting", "It was used already, or it has expired.",
-            "If your device is connected, close this window. If not, let it show a new code.",
-            again="/device", again_label="Enter a code",
-        )  # fmt: skip
+        refusal = pages.Refusal(
+            event="device.page",
+            title="This code is not waiting",
+            sentence="It was used already, or it has expired.",
+            hint="If your device is connected, close this window. If not, let it show a new code.",
+            again="/device",
+            again_label="Enter a code",
+            client_id=flow.client_id if flow else None,
+            client_name=flow.client_name if flow else None,
+        )
+        return pages.refuse(ctx, refusal)
     approved = identity is not None
     ctx.audit.record(
         "device", outcome="approved" if approved else "denied", client=decided.client_id,
@@ -90,11 +115,11 @@ async def complete_device(ctx: Context, user_code: str, identity: Identity | Non
 
 def fail(ctx: Context, request: Request, flow: Flow, error: OAuth2Error) -> Response:
     """A sign-in that did not succeed: the client is told, where a client asked."""
-    ctx.audit.record(
-        "login", outcome="failed", client=flow.client_id, reason=error.description or error.error
-    )
     if flow.purpose != "authorize":
-        return pages.error_as_page(ctx, error, again=flow.again)
+        return pages.refuse_error(
+            ctx, "login", error, again=flow.again, client_id=flow.client_id, client_name=flow.client_name
+        )
+    ctx.audit.record("login", outcome="failed", client=flow.client_id, error=error)
     asked = AuthorizationRequest.model_validate(flow.details)
     url = error_url(ctx, asked.redirect_uri, asked.state, error)
-    return send_back(ctx, request, url, flow.client_name, approved=False)
+    return redirect_back(ctx, request, url, flow.client_name, approved=False)

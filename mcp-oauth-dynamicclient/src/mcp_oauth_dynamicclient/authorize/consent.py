@@ -1,10 +1,10 @@
-"""GET /authorize shows what a client asks for; POST /consent is the person's answer (guarantee 2)."""
+"""GET /authorize shows what a client asks for; POST /consent is the person's answer."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from .. import login, pages
+from .. import pages
 from ..clients import redirects
 from ..context import Context
 from ..errors import AccessDeniedError, InvalidRequestError, OAuth2Error
@@ -13,10 +13,11 @@ from ..login import session
 from ..login.flow import Flow, Flows
 from ..records import Client, Identity
 from . import wording
-from .answer import error_url, send_back
 from .checks import check
 from .complete import complete_authorization
-from .request import AuthorizationRequest, RedirectedError
+from .page import Question, consent_page
+from .redirect_back import error_url, redirect_back
+from .request import AuthorizationRequest, RedirectedError, UnverifiedError
 from .ticket import Tickets
 
 DECISIONS = ("approve", "deny", "switch")
@@ -35,7 +36,7 @@ class ConsentRequiredError(OAuth2Error):
 
 
 def routes(ctx: Context) -> APIRouter:
-    router = pages.page_router(ctx)
+    router = pages.page_router(ctx, "authorize")
     tickets, flows = Tickets(ctx, "consent"), Flows(ctx)
 
     @router.get("/authorize")
@@ -43,34 +44,57 @@ def routes(ctx: Context) -> APIRouter:
         try:
             client, asked = await check(ctx, request.query_params.multi_items())
             account = await session.current(ctx, request)
-            _refuse_silence(asked, account)
+            _refuse_silence(client, asked, account)
+        except UnverifiedError as fault:
+            name = fault.client.name if fault.client else None
+            return pages.refuse_error(
+                ctx, "authorize", fault.error, client_id=fault.client_id, client_name=name
+            )
         except RedirectedError as fault:
-            ctx.audit.record("authorize", outcome="refused", reason=fault.error.error)
+            ctx.audit.record("authorize", outcome="refused", client=fault.client.client_id, error=fault.error)
             url = error_url(ctx, fault.redirect_uri, fault.state, fault.error)
-            return send_back(ctx, request, url, "the client", approved=False)
-        if not _may_reuse_session(asked):
-            account = None
-        browser = tickets.browser(request)
-        response = _page(ctx, client, asked, account, tickets.issue(browser, asked.model_dump()))
-        tickets.write(response, browser)
+            return redirect_back(ctx, request, url, pages.cut(fault.client.name), approved=False)
+        ticket = tickets.issue(asked.model_dump())
+        question = Question(
+            client=wording.describe_client(client),
+            destination=wording.describe_destination(asked.redirect_uri),
+            until=wording.describe_end(ctx, client),
+            resource=asked.resource,
+            scope=asked.scope,
+            action="/consent",
+            form_targets=(asked.redirect_uri,),
+        )
+        approving = account if _may_reuse_session(asked) else None
+        response = await consent_page(ctx, question, approving, ticket.text)
+        tickets.bind(ticket, request, response)
         return response
 
     @router.post("/consent")
     async def consent(request: Request) -> Response:
         form = await read_form(request)
-        ticket, decision = form.get("ticket") or "", form.get("decision")
-        content = tickets.read(ticket)
-        if content is None or decision not in DECISIONS:
-            raise InvalidRequestError("This is not an answer to a consent page of this gateway; start again.")
-        asked = AuthorizationRequest.model_validate(content)
-        if tickets.has_expired(ticket):
-            return pages.error_page(
-                ctx, "This page has lain open too long", "It is more than an hour old.",
-                "Load it again and decide anew.", again=asked.again,
-            )  # fmt: skip
+        ticket, decision = tickets.open(form.get("ticket") or ""), form.get("decision")
+        if ticket is None or decision not in DECISIONS:
+            raise InvalidRequestError("This is not an answer to a consent page of this gateway.")
+        asked = AuthorizationRequest.model_validate(ticket.asked)
+        client = await ctx.clients.find(asked.client_id)
+        name = client.name if client else None
+        if ticket.has_expired:
+            refusal = pages.Refusal(
+                event="consent",
+                title="This page has expired",
+                sentence="It is more than an hour old.",
+                hint="Load it again and decide again.",
+                again=asked.again,
+                client_id=asked.client_id,
+                client_name=name,
+            )
+            return pages.refuse(ctx, refusal)
         if not tickets.is_of(ticket, request):
-            return no_cookie(ctx, asked.again)
-        client = await _still_registered(ctx, asked)
+            return pages.no_cookie(ctx, "consent", asked.again, client_id=asked.client_id, client_name=name)
+        if client is None or not redirects.matches(client.redirect_uris, asked.redirect_uri):
+            # It may have been changed or removed while the page was open.
+            error = InvalidRequestError("The client's registration has changed meanwhile.")
+            return pages.refuse_error(ctx, "consent", error, client_id=asked.client_id, client_name=name)
         ctx.audit.record(
             "consent",
             outcome="denied" if decision == "deny" else "approved",
@@ -78,30 +102,18 @@ def routes(ctx: Context) -> APIRouter:
             resource=asked.resource,
         )
         if decision == "deny":
-            error = AccessDeniedError("The person did not approve the request.")
-            url = error_url(ctx, asked.redirect_uri, asked.state, error)
-            return send_back(ctx, request, url, client.name, approved=False)
+            denied = AccessDeniedError("The person did not approve the request.")
+            url = error_url(ctx, asked.redirect_uri, asked.state, denied)
+            return redirect_back(ctx, request, url, pages.cut(client.name), approved=False)
         account = await session.current(ctx, request)
         if account is not None and decision == "approve" and _may_reuse_session(asked):
-            return await complete_authorization(ctx, request, asked, account)
-        return await flows.begin(_flow(ctx, client, asked, decision))
+            return await complete_authorization(ctx, request, asked, account, ticket.page)
+        return await flows.begin(request, _flow(ctx, client, asked, decision, ticket.page))
 
     return router
 
 
-def no_cookie(ctx: Context, again: str | None) -> Response:
-    host = ctx.settings.issuer.partition("://")[2]
-    return pages.error_page(
-        ctx,
-        "Your browser did not send our cookie",
-        "It shows that the browser which approves is the one that signs in, so nothing goes on without it.",
-        f"Allow cookies for {host}. If this window belongs to an app, open the link in your usual browser"
-        " instead. Then start again.",
-        again=again,
-    )
-
-
-def _refuse_silence(asked: AuthorizationRequest, account: Identity | None) -> None:
+def _refuse_silence(client: Client, asked: AuthorizationRequest, account: Identity | None) -> None:
     if "none" not in asked.prompts:
         return
     error: OAuth2Error = ConsentRequiredError(
@@ -109,71 +121,24 @@ def _refuse_silence(asked: AuthorizationRequest, account: Identity | None) -> No
     )
     if account is None:
         error = LoginRequiredError("Nobody is signed in; ask without prompt=none.")
-    raise RedirectedError(error, asked.redirect_uri, asked.state)
+    raise RedirectedError(error, client, asked.redirect_uri, asked.state)
 
 
 def _may_reuse_session(asked: AuthorizationRequest) -> bool:
     return not {"login", "select_account"} & set(asked.prompts)
 
 
-async def _still_registered(ctx: Context, asked: AuthorizationRequest) -> Client:
-    """The client as it is now: it may have been changed or removed while the page was open."""
-    client = await ctx.clients.find(asked.client_id)
-    if client is None or not redirects.matches(client.redirect_uris, asked.redirect_uri):
-        raise InvalidRequestError(
-            "The client's registration has changed meanwhile; connect again from your client."
-        )
-    return client
-
-
-def _flow(ctx: Context, client: Client, asked: AuthorizationRequest, decision: str) -> Flow:
+def _flow(ctx: Context, client: Client, asked: AuthorizationRequest, decision: str, consent: str) -> Flow:
     server = ctx.resources.name(asked.resource) if asked.resource else "every server of this gateway"
     prompt = next((name for name in ("login", "select_account") if name in asked.prompts), "")
     return Flow(
         purpose="authorize",
         details=asked.model_dump(),
+        consent=consent,
         client_id=client.client_id,
-        client_name=client.name[:100],
-        headline=f"to let {client.name[:100]} use {server}",
+        client_name=pages.cut(client.name),
+        headline=f"to let {pages.cut(client.name)} use {server}",
         again=asked.again,
         prompt="select_account" if decision == "switch" else prompt,
         form_target=asked.redirect_uri,
     )
-
-
-def _page(
-    ctx: Context, client: Client, asked: AuthorizationRequest, account: Identity | None, ticket: str
-) -> Response:
-    return consent_page(
-        ctx,
-        client=wording.describe_client(client),
-        destination=wording.describe_destination(asked.redirect_uri, client.name[:100]),
-        resource=asked.resource,
-        scope=asked.scope,
-        account=account,
-        ticket=ticket,
-        action="/consent",
-        form_targets=(asked.redirect_uri,),
-    )
-
-
-def consent_page(
-    ctx: Context,
-    *,
-    client: wording.ClientWords,
-    destination: wording.Destination,
-    resource: str | None,
-    scope: str,
-    account: Identity | None,
-    ticket: str,
-    action: str,
-    form_targets: tuple[str, ...] = (),
-) -> Response:
-    """The question, always shown: also used when a device asks."""
-    return pages.render(
-        ctx, "consent.html", form_targets=form_targets,
-        client=client, destination=destination, resource=resource, scopes=wording.describe_scope(scope),
-        server_name=ctx.resources.name(resource) if resource else "",
-        account=account, provider=login.label(ctx, account.provider) if account else "",
-        only_provider=login.only_provider(ctx), ticket=ticket, action=action,
-    )  # fmt: skip

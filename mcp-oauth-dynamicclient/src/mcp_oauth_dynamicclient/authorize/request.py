@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from ..errors import OAuth2Error
-from ..records import Record
+from ..records import Client, Record
 
 
 class AuthorizationRequest(Record):
@@ -37,11 +37,22 @@ class AuthorizationRequest(Record):
         )
 
 
+class UnverifiedError(Exception):
+    """A fault before the redirect URI has been verified: only the person is told."""
+
+    def __init__(self, error: OAuth2Error, client_id: str | None, client: Client | None) -> None:
+        super().__init__(error.reason)
+        self.error = error
+        self.client_id = client_id
+        self.client = client
+
+
 class RedirectedError(Exception):
     """A fault that the client is told about, because its redirect URI has been verified."""
 
-    def __init__(self, error: OAuth2Error, redirect_uri: str, state: str | None) -> None:
-        super().__init__(error.error)
+    def __init__(self, error: OAuth2Error, client: Client, redirect_uri: str, state: str | None) -> None:
+        super().__init__(error.reason)
         self.error = error
+        self.client = client
         self.redirect_uri = redirect_uri
         self.state = state

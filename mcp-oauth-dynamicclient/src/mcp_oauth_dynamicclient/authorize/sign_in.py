@@ -5,71 +5,83 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from .. import login, pages
+from .. import pages
 from ..context import Context
 from ..errors import AccessDeniedError, InvalidRequestError, OAuth2Error, TooManyRequestsError
 from ..forms import read_form
 from ..login import cookies, local, session
-from ..login.flow import Flow, Flows, Trip
+from ..login.flow import Flow, Flows
+from ..login.throttle import KnownBrowsers
 from ..rate_limit import address
 from ..records import Identity
 from ..tokens import digest
 from .complete import NotAdmittedError, complete, fail
-from .consent import no_cookie
 
 REFUSED = "other-account"
 """Set when somebody was not admitted, so that the next attempt lets them choose another account."""
 GONE = "This sign-in has expired, or was completed already. Connect again from your client."
 
 
+class StoppedError(Exception):
+    """A sign-in that does not go on; the page says why."""
+
+    def __init__(self, page: Response) -> None:
+        super().__init__()
+        self.page = page
+
+
 def routes(ctx: Context) -> APIRouter:
-    router = pages.page_router(ctx)
-    flows, providers = Flows(ctx), login.providers(ctx)
+    router = pages.page_router(ctx, "login")
+    flows, providers, known = Flows(ctx), ctx.standings.providers, KnownBrowsers(ctx)
 
     @router.get("/login")
     async def choose(request: Request) -> Response:
-        secret = request.query_params.get("flow", "")
-        flow = await _flow(secret)
-        if not flows.is_bound(request, digest(secret), flow):
-            return no_cookie(ctx, flow.again)
+        try:
+            secret, flow = await _flow(request, request.query_params.get("flow", ""))
+        except StoppedError as stopped:
+            return stopped.page
         return _page(secret, flow)
 
     @router.get("/login/{provider}")
     async def depart(request: Request, provider: str) -> Response:
-        secret = request.query_params.get("flow", "")
-        flow = await _flow(secret)
-        if not flows.is_bound(request, digest(secret), flow):
-            return no_cookie(ctx, flow.again)
+        try:
+            secret, flow = await _flow(request, request.query_params.get("flow", ""))
+        except StoppedError as stopped:
+            return stopped.page
         if provider not in providers:
-            raise InvalidRequestError("There is no such way to sign in here.")
+            return _refuse(flow, InvalidRequestError("There is no such way to sign in here."))
         other = cookies.read(ctx, request, REFUSED) is not None
         prompt = flow.prompt or ("select_account" if other else "")
-        attempt = await flows.depart(secret, flow, provider, prompt)
+        asked = await flows.depart(secret, flow, provider, prompt)
         try:
-            url = await providers[provider].begin(attempt)
+            url = await providers[provider].begin(asked)
         except OAuth2Error as error:
-            return pages.error_as_page(ctx, error, again=flow.again)
+            return _refuse(flow, error)
         return RedirectResponse(url, 303)
 
     @router.post("/login")
     async def give_password(request: Request) -> Response:
         form = await read_form(request)
-        secret = form.get("flow") or ""
-        flow = await _flow(secret)
-        if not flows.is_bound(request, digest(secret), flow):
-            return no_cookie(ctx, flow.again)
+        try:
+            secret, flow = await _flow(request, form.get("flow") or "")
+        except StoppedError as stopped:
+            return stopped.page
         if not ctx.settings.local_accounts:
-            raise InvalidRequestError("There are no local accounts here.")
+            return _refuse(flow, InvalidRequestError("There are no local accounts here."))
         name, password = form.get("username") or "", form.get("password") or ""
         try:
-            identity = await local.authenticate(ctx, name, password, address(request))
-        except (AccessDeniedError, TooManyRequestsError) as error:
-            status = 429 if isinstance(error, TooManyRequestsError) else 403
-            response = _page(secret, flow, problem=error.description or "", username=name[:64], status=status)
-            if isinstance(error, TooManyRequestsError):
-                response.headers["Retry-After"] = str(error.retry_after)
+            identity = await local.authenticate(
+                ctx, name, password, address(request), known.read(request, name)
+            )
+        except TooManyRequestsError as error:
+            response = _page(secret, flow, problem=error.reason, username=name[:64], status=429)
+            response.headers["Retry-After"] = str(error.retry_after)
             return response
-        return await _arrive(request, flow, identity)
+        except AccessDeniedError as error:
+            return _page(secret, flow, problem=error.reason, username=name[:64], status=403)
+        response = await _arrive(request, flow, identity)
+        known.remember(request, response, name)
+        return response
 
     @router.get("/callback")
     @router.get("/callback/{provider}")
@@ -79,25 +91,31 @@ def routes(ctx: Context) -> APIRouter:
         found = await flows.arrive(state)
         if found is None or found[0].provider != provider or provider not in providers:
             raise InvalidRequestError(GONE)
-        trip, first = found
-        if not flows.is_bound(request, trip.flow_key, trip.flow):
-            ctx.audit.record(
-                "login", outcome="refused", client=trip.flow.client_id, reason="not the browser that approved"
-            )
-            return no_cookie(ctx, trip.flow.again) if first else _used(trip)
-        if not first:
-            return _used(trip)
+        pending, is_first = found
+        flow = pending.flow
+        if flows.has_expired(pending):
+            return _expired(flow)
+        if not flows.is_bound(request, pending.flow_key, flow):
+            return _no_cookie(flow) if is_first else _used(flow)
+        if not is_first:
+            return _used(flow)
         try:
-            identity = await providers[provider].complete(flows.attempt(state, trip), answer)
+            signed_in = await providers[provider].complete(flows.upstream_request(state, pending), answer)
         except OAuth2Error as error:
-            return fail(ctx, request, trip.flow, error)
-        return await _arrive(request, trip.flow, identity)
+            return fail(ctx, request, flow, error)
+        await ctx.standings.remember(signed_in.identity, signed_in.token)
+        return await _arrive(request, flow, signed_in.identity)
 
-    async def _flow(secret: str) -> Flow:
+    async def _flow(request: Request, secret: str) -> tuple[str, Flow]:
+        """The sign-in under way that a secret stands for, in the browser that approved."""
         flow = await flows.find(secret) if secret else None
         if flow is None:
             raise InvalidRequestError(GONE)
-        return flow
+        if flows.has_expired(flow):
+            raise StoppedError(_expired(flow))
+        if not flows.is_bound(request, digest(secret), flow):
+            raise StoppedError(_no_cookie(flow))
+        return secret, flow
 
     async def _arrive(request: Request, flow: Flow, identity: Identity) -> Response:
         """Signed in: carry out what was approved, in a session of its own."""
@@ -112,11 +130,39 @@ def routes(ctx: Context) -> APIRouter:
         cookies.forget(ctx, response, REFUSED)
         return response
 
-    def _used(trip: Trip) -> Response:
-        return pages.error_page(
-            ctx, "This sign-in is done", "The page you came back to had already been used.",
-            "If your client is connected, close this window. If not, start again.", again=trip.flow.again,
-        )  # fmt: skip
+    def _refuse(flow: Flow, error: OAuth2Error) -> Response:
+        client_id, name = flow.client_id or None, flow.client_name
+        return pages.refuse_error(
+            ctx, "login", error, again=flow.again, client_id=client_id, client_name=name
+        )
+
+    def _no_cookie(flow: Flow) -> Response:
+        client_id, name = flow.client_id or None, flow.client_name
+        return pages.no_cookie(ctx, "login", flow.again, client_id=client_id, client_name=name)
+
+    def _expired(flow: Flow) -> Response:
+        refusal = pages.Refusal(
+            event="login",
+            title="This sign-in has expired",
+            sentence=f"It may take {ctx.settings.login_lifetime // 60} minutes.",
+            hint="Start again. If your client no longer waits, connect again from there.",
+            again=flow.again,
+            client_id=flow.client_id or None,
+            client_name=flow.client_name,
+        )
+        return pages.refuse(ctx, refusal)
+
+    def _used(flow: Flow) -> Response:
+        refusal = pages.Refusal(
+            event="login",
+            title="This sign-in is done",
+            sentence="The page you came back to had already been used.",
+            hint="If your client is connected, close this window. If not, start again.",
+            again=flow.again,
+            client_id=flow.client_id or None,
+            client_name=flow.client_name,
+        )
+        return pages.refuse(ctx, refusal)
 
     def _page(
         secret: str, flow: Flow, *, problem: str = "", username: str = "", status: int = 200

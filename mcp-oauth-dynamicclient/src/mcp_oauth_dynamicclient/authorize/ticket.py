@@ -1,11 +1,12 @@
-"""The consent ticket: what a consent page asked, carried by its form and good in one browser only.
+"""The ticket of a page: what it asked, carried by its form and good only in the browser that was shown it.
 
-The cookie is random and says nothing about consent; it only ties the form to the browser that was shown it.
+Each page has a cookie of its own, so that pages opened at the same time do not disturb each other. It is
+random and says nothing about consent; it only ties the form to the browser.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Request, Response
 
@@ -14,10 +15,26 @@ from ..login import cookies
 from ..sealing import Seal
 from ..tokens import digest, new_secret
 
-COOKIE = "browser"
+PREFIX = "page-"
 LIFETIME = 3600
 """Seconds a page may lie open before it has to be loaded again."""
-COOKIE_LIFETIME = 30 * 86400
+MOST = 16
+"""Pages that one browser can answer; the oldest cookie makes room. Requests have to stay small."""
+
+
+class NewTicket(NamedTuple):
+    text: str
+    """For the form of the page."""
+    cookie: str
+    secret: str
+
+
+class Ticket(NamedTuple):
+    asked: dict[str, Any]
+    page: str
+    """Which page it was, like no other."""
+    cookie: str
+    has_expired: bool
 
 
 class Tickets:
@@ -25,26 +42,28 @@ class Tickets:
         self._ctx = ctx
         self._seal = Seal(ctx.settings.gateway_secret.get_secret_value(), f"{purpose} ticket", ctx.now)
 
-    def browser(self, request: Request) -> str:
-        """This browser's secret: the one it has, or a new one for `write` to set."""
-        known = cookies.read(self._ctx, request, COOKIE)
-        return known if known and len(known) == len(new_secret()) else new_secret()
+    def issue(self, asked: dict[str, Any]) -> NewTicket:
+        secret = new_secret()
+        page = digest(secret)
+        # The time first, so that names sort by age.
+        cookie = f"{PREFIX}{int(self._ctx.now()):010x}-{page[:12]}"
+        return NewTicket(self._seal.seal({"asked": asked, "page": page, "cookie": cookie}), cookie, secret)
 
-    def write(self, response: Response, browser: str) -> None:
-        cookies.write(self._ctx, response, COOKIE, browser, COOKIE_LIFETIME)
+    def bind(self, ticket: NewTicket, request: Request, response: Response) -> None:
+        """Tie the page to the browser that it is shown in."""
+        for name in sorted(cookies.names(self._ctx, request, PREFIX))[: -(MOST - 1)]:
+            cookies.forget(self._ctx, response, name)
+        cookies.write(self._ctx, response, ticket.cookie, ticket.secret, LIFETIME)
 
-    def issue(self, browser: str, asked: dict[str, Any]) -> str:
-        return self._seal.seal({"asked": asked, "browser": digest(browser)})
+    def open(self, text: str) -> Ticket | None:
+        """What was asked, in whatever browser and however long ago; None when it is not a ticket of ours."""
+        opened = self._seal.open(text)
+        if opened is None or "page" not in opened:
+            return None
+        has_expired = self._seal.open(text, LIFETIME) is None
+        return Ticket(opened["asked"], opened["page"], opened["cookie"], has_expired)
 
-    def read(self, ticket: str) -> dict[str, Any] | None:
-        """What was asked, in whatever browser and however long ago; None when it is not our ticket."""
-        opened = self._seal.open(ticket)
-        return None if opened is None else dict(opened["asked"])
-
-    def has_expired(self, ticket: str) -> bool:
-        return self._seal.open(ticket, LIFETIME) is None
-
-    def is_of(self, ticket: str, request: Request) -> bool:
+    def is_of(self, ticket: Ticket, request: Request) -> bool:
         """Whether the page was shown in the browser that answers it."""
-        opened, browser = self._seal.open(ticket), cookies.read(self._ctx, request, COOKIE)
-        return opened is not None and browser is not None and opened["browser"] == digest(browser)
+        secret = cookies.read(self._ctx, request, ticket.cookie)
+        return secret is not None and digest(secret) == ticket.page

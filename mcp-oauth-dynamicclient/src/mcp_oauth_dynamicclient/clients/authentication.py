@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from ..context import Context
-from ..errors import InvalidClientError, InvalidRequestError, InvalidTokenError, OAuth2Error
+from ..errors import InvalidClientError, InvalidRequestError, InvalidTokenError
 from ..forms import Form
 from ..records import Client
-from ..tokens import ASSERTION_ALGORITHMS, digest
+from ..tokens import digest
 from . import assertions
 from .documents import UnusableDocumentError
 
@@ -26,8 +26,7 @@ class ClientAuthenticationError(InvalidClientError):
     status_code = 401
 
     def get_headers(self) -> list[tuple[str, str]]:
-        inherited = OAuth2Error.get_headers(self)
-        return [*inherited, ("WWW-Authenticate", 'Basic realm="oauth", error="invalid_client"')]
+        return [*super().get_headers(), ("WWW-Authenticate", 'Basic realm="oauth", error="invalid_client"')]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,7 @@ async def authenticate(ctx: Context, form: Form, headers: Mapping[str, str]) -> 
     try:
         return await _authenticate(ctx, presented)
     except ClientAuthenticationError as error:
-        ctx.audit.record(
-            "client.authenticate", outcome="refused", client=presented.client_id, reason=error.description
-        )
+        ctx.audit.record("client.authenticate", outcome="refused", client=presented.client_id, error=error)
         raise
 
 
@@ -56,7 +53,7 @@ async def _authenticate(ctx: Context, presented: Presented) -> Client:
     try:
         client = await ctx.clients.find(presented.client_id)
     except UnusableDocumentError as error:
-        raise ClientAuthenticationError(error.description) from None
+        raise ClientAuthenticationError(error.reason) from error
     if client is None:
         raise ClientAuthenticationError("This client is not known here; register again.")
     if presented.method != client.auth_method:
@@ -114,7 +111,7 @@ def _subject(assertion: str) -> str:
     try:
         _, claims = assertions.unverified(assertion)
     except InvalidTokenError as error:
-        raise ClientAuthenticationError(error.description) from None
+        raise ClientAuthenticationError(error.reason) from error
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject or claims.get("iss") != subject:
         raise ClientAuthenticationError(
@@ -133,19 +130,19 @@ async def _check_assertion(ctx: Context, client: Client, assertion: str) -> None
         claims = await _verified(ctx, client, assertion)
         await assertions.use_once(ctx, claims)
     except (InvalidTokenError, UnusableDocumentError) as error:
-        raise ClientAuthenticationError(error.description) from None
+        raise ClientAuthenticationError(error.reason) from error
 
 
 async def _verified(ctx: Context, client: Client, assertion: str) -> dict[str, Any]:
     algorithm = client.metadata.get("token_endpoint_auth_signing_alg")
-    algorithms = (algorithm,) if algorithm else ASSERTION_ALGORITHMS
+    algorithms = (algorithm,) if algorithm else assertions.ALGORITHMS
     audiences = (ctx.settings.issuer, f"{ctx.settings.issuer}/token")
     try:
         keys = await ctx.clients.keys(client)
-        return ctx.tokens.decode_assertion(assertion, keys, algorithms, audiences)
+        return assertions.verify(assertion, keys, algorithms, audiences, ctx.now())
     except InvalidTokenError:
         if "jwks_uri" not in client.metadata:
             raise
     # The client may have changed its keys since they were fetched.
     keys = await ctx.clients.keys(client, renew=True)
-    return ctx.tokens.decode_assertion(assertion, keys, algorithms, audiences)
+    return assertions.verify(assertion, keys, algorithms, audiences, ctx.now())

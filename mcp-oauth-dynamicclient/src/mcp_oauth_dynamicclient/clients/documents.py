@@ -25,7 +25,7 @@ class UnusableDocumentError(InvalidClientError):
 
 
 class UnreachableDocumentError(TemporarilyUnavailableError):
-    """The document cannot be had at the moment, and there is no copy to use instead."""
+    """The document is unavailable at the moment, and there is no copy to use instead."""
 
 
 def is_document_id(client_id: str) -> bool:
@@ -34,7 +34,7 @@ def is_document_id(client_id: str) -> bool:
 
 @cache
 def wellknown() -> dict[str, dict[str, Any]]:
-    """The built-in copies, by client_id: for hosts that turn servers away (403, bot challenges)."""
+    """The built-in copies by client_id, for hosts that answer servers with 403 or a bot challenge."""
     text = resources.files(__package__).joinpath("wellknown.json").read_text(encoding="utf-8")
     return {document["client_id"]: document for document in json.loads(text)["clients"]}
 
@@ -58,11 +58,11 @@ class Documents:
         try:
             copy = await self._cache.load(client_id, self._check_document, builtin=builtin)
         except AddressRefused as error:
-            raise UnusableDocumentError(f"The client metadata document cannot be used: {error}.") from None
+            raise UnusableDocumentError(f"The client metadata document cannot be used: {error}.") from error
         except FetchError as error:
             raise UnreachableDocumentError(
                 f"The client metadata document cannot be fetched: {error}."
-            ) from None
+            ) from error
         return self._client(client_id, copy.value, "wellknown" if copy.builtin else "document")
 
     async def keys(self, url: str, *, renew: bool = False) -> dict[str, Any]:
@@ -72,9 +72,9 @@ class Documents:
         try:
             copy = await self._cache.load(url, _check_jwks, renew=renew)
         except AddressRefused as error:
-            raise UnusableDocumentError(f"The jwks_uri cannot be used: {error}.") from None
+            raise UnusableDocumentError(f"The jwks_uri cannot be used: {error}.") from error
         except FetchError as error:
-            raise UnreachableDocumentError(f"The jwks_uri cannot be fetched: {error}.") from None
+            raise UnreachableDocumentError(f"The jwks_uri cannot be fetched: {error}.") from error
         return {"keys": [key for key in copy.value["keys"] if _is_usable(key)][: rules.MAX_KEYS]}
 
     def _check_id(self, client_id: str) -> None:
@@ -89,7 +89,7 @@ class Documents:
             or not client_id.isprintable()
             or any(char in client_id for char in ' "\\#<>@[]')
             or not path
-            or any(segment in (".", "..") for segment in path.partition("?")[0].split("/"))
+            or any(_is_dots(segment) for segment in path.partition("?")[0].split("/"))
         ):
             raise UnusableDocumentError(
                 "A client_id that is a URL must be https with a path, without user information, fragment or"
@@ -107,15 +107,20 @@ class Documents:
     def _client(
         self, client_id: str, value: dict[str, Any], source: Literal["document", "wellknown"]
     ) -> Client:
-        if not isinstance(value.get("client_name"), str) or not value["client_name"].strip():
-            raise UnusableDocumentError("The client metadata document has no client_name.")
         try:
             kept = rules.validate(value, self._settings, "document")
         except OAuth2Error as error:
             raise UnusableDocumentError(
-                f"The client metadata document cannot be used: {error.description}"
-            ) from None
+                f"The client metadata document cannot be used: {error.reason}"
+            ) from error
+        if "client_name" not in kept:
+            raise UnusableDocumentError("The client metadata document has no client_name that can be read.")
         return Client(client_id=client_id, metadata=kept, source=source)
+
+
+def _is_dots(segment: str) -> bool:
+    """Whether a URL parser takes a segment for `.` or `..`, in any spelling (WHATWG URL)."""
+    return segment.lower().replace("%2e", ".") in (".", "..")
 
 
 def _host_in(url: str, names: Iterable[str]) -> bool:

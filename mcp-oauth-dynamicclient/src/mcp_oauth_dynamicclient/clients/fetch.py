@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -18,10 +18,13 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
+from .._common import addresses
+from .._common.addresses import AddressPolicy
+from .._common.pinned_transport import NameNotFound, PinnedTransport
 from ..json_object import parse_object
-from .addresses import is_public
 
 TIMEOUT = 5.0
 """Seconds for everything: name, connection, TLS, answer."""
@@ -38,7 +41,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class FetchError(Exception):
-    """The document could not be had; the message says why, in ASCII, without the document's own words."""
+    """The document is unavailable; the message says why, in ASCII, without the document's own words."""
 
     def __init__(self, message: str, *, gone: bool = False) -> None:
         super().__init__(message)
@@ -52,6 +55,7 @@ class AddressRefused(FetchError):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
+    body: bytes
     value: dict[str, Any]
     max_age: float
 
@@ -64,65 +68,36 @@ class Resolver:
 
     async def __call__(self, host: str, port: int) -> list[str]:
         lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        answers = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        except (OSError, UnicodeError) as error:
+            raise NameNotFound(f"{host} cannot be found") from error
         return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
-class PinnedTransport(httpx.AsyncBaseTransport):
-    """Connects to the checked address of a name; `Host` and TLS name stay the name's."""
-
-    def __init__(
-        self, inner: httpx.AsyncBaseTransport, resolve: Resolve, allowed: Callable[[str], bool]
-    ) -> None:
-        self._inner = inner
-        self._resolve = resolve
-        self._allowed = allowed
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
-        try:
-            addresses = await self._resolve(host, request.url.port or 443)
-        except OSError:
-            raise FetchError("its host name cannot be resolved") from None
-        if not addresses or not all(self._allowed(address) for address in addresses):
-            raise AddressRefused("its host does not have a public address")
-        extensions = {**request.extensions, "sni_hostname": host}
-        failure: httpx.ConnectError | None = None
-        for address in addresses:
-            url = request.url.copy_with(host=address)
-            pinned = httpx.Request(
-                request.method, url, headers=request.headers, stream=request.stream, extensions=extensions
-            )
-            try:
-                return await self._inner.handle_async_request(pinned)
-            except httpx.ConnectError as error:
-                failure = error
-        raise failure or FetchError("its host cannot be reached")
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 class Fetcher:
-    """The parameters are for tests: how names are resolved, which addresses are allowed, what connects."""
+    """The parameters are for tests: how names are resolved, which hosts are exempt, what connects, whom TLS
+    trusts."""
 
     def __init__(
         self,
         *,
         resolve: Resolve | None = None,
-        allowed: Callable[[str], bool] = is_public,
-        connect: Callable[[], httpx.AsyncBaseTransport] | None = None,
+        exempt: Collection[tuple[str, int]] = (),
+        connector: httpcore.AsyncNetworkBackend | None = None,
+        tls: ssl.SSLContext | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         self._resolve = resolve or Resolver()
-        self._allowed = allowed
-        self._connect = connect or (lambda: httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False))
+        self._policy = AddressPolicy(ports=(443,), exempt=exempt)
+        self._connector = connector
+        self._given_tls = tls
         self._timeout = timeout
         self._slots = asyncio.Semaphore(CONCURRENT)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()
+        return self._given_tls or ssl.create_default_context()
 
     async def get(self, url: str) -> Fetched:
         """The JSON object at an https URL on the default port. Raises FetchError."""
@@ -132,13 +107,19 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 return await self._get(url)
-        except TimeoutError:
-            raise FetchError(f"its host did not answer within {self._timeout:g} seconds") from None
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError):
-            raise FetchError("its host cannot be reached over https") from None
+        except addresses.AddressRefused as error:
+            raise AddressRefused("its host does not have a public address") from error
+        except NameNotFound as error:
+            raise FetchError("its host name cannot be resolved") from error
+        except TimeoutError as error:
+            raise FetchError(f"its host did not answer within {self._timeout:g} seconds") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+            raise FetchError("its host cannot be reached over https") from error
 
     async def _get(self, url: str) -> Fetched:
-        transport = PinnedTransport(self._connect(), self._resolve, self._allowed)
+        transport = PinnedTransport(
+            self._policy, resolver=self._resolve, connector=self._connector, tls=self._tls
+        )
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -167,9 +148,9 @@ class Fetcher:
                     raise FetchError(f"it is larger than {MAX_BYTES} bytes")
             try:
                 value = parse_object(bytes(body))
-            except ValueError:
-                raise FetchError("it is not a JSON object") from None
-            return Fetched(value, freshness(response.headers))
+            except ValueError as error:
+                raise FetchError("it is not a JSON object") from error
+            return Fetched(bytes(body), value, freshness(response.headers))
 
 
 def freshness(headers: Mapping[str, str]) -> float:
@@ -196,5 +177,5 @@ def _seconds(text: str) -> float:
 def _until(expires: str, date: str) -> float:
     try:
         return (parsedate_to_datetime(expires) - parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0

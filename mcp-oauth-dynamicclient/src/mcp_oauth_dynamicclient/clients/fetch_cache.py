@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..json_object import parse_object
 from ..store import Store
 from .fetch import MAX_AGE, MIN_AGE, AddressRefused, Fetcher, FetchError
 
-CAPACITY = 1000
-"""Documents kept at most; the least recently used goes first."""
+CAPACITY = 8 * 1024 * 1024
+"""Bytes of documents and their URLs kept at most; the least recently used goes first."""
+OVERHEAD = 1024
+"""Bytes that count for each document besides."""
 FETCHES_PER_MINUTE = 30
-"""From one host, whoever asks."""
+"""From one host, for all clients together."""
 
 Check = Callable[[str, dict[str, Any]], None]
 """Raises when a document at a URL cannot be used; such a document is not kept."""
@@ -22,11 +26,16 @@ Check = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    value: dict[str, Any]
+    body: bytes
+    """The text: read, JSON of a stranger's can take many times as much memory (`[[],[],[]…`)."""
     fetched_at: float
     fresh_until: float
     usable_until: float
     builtin: bool = False
+
+    @property
+    def value(self) -> dict[str, Any]:
+        return parse_object(self.body)
 
 
 class FetchCache:
@@ -35,6 +44,7 @@ class FetchCache:
         self._fetcher = fetcher
         self._now = now
         self._copies: OrderedDict[str, Copy] = OrderedDict()
+        self._size = 0
 
     async def load(
         self, url: str, check: Check, *, builtin: dict[str, Any] | None = None, renew: bool = False
@@ -56,7 +66,8 @@ class FetchCache:
             if known and not known.builtin and now < known.usable_until and not error.gone:
                 copy = replace(known, fresh_until=min(now + MIN_AGE, known.usable_until))
             elif builtin is not None:
-                copy = Copy(builtin, now, now + MIN_AGE, now + MIN_AGE, builtin=True)
+                body = json.dumps(builtin).encode()
+                copy = Copy(body, now, now + MIN_AGE, now + MIN_AGE, builtin=True)
             else:
                 raise
         self._keep(url, copy)
@@ -70,13 +81,23 @@ class FetchCache:
         try:
             check(url, fetched.value)
         except Exception:
-            self._copies.pop(url, None)
+            self._forget(url)
             raise
         now = self._now()
-        return Copy(fetched.value, now, now + fetched.max_age, now + MAX_AGE)
+        return Copy(fetched.body, now, now + fetched.max_age, now + MAX_AGE)
 
     def _keep(self, url: str, copy: Copy) -> None:
+        self._forget(url)
         self._copies[url] = copy
-        self._copies.move_to_end(url)
-        if len(self._copies) > CAPACITY:
-            self._copies.popitem(last=False)
+        self._size += _size(url, copy)
+        while self._size > CAPACITY:
+            self._forget(next(iter(self._copies)))
+
+    def _forget(self, url: str) -> None:
+        copy = self._copies.pop(url, None)
+        if copy is not None:
+            self._size -= _size(url, copy)
+
+
+def _size(url: str, copy: Copy) -> int:
+    return len(url) + len(copy.body) + OVERHEAD

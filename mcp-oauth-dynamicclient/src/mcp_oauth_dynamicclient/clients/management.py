@@ -34,8 +34,7 @@ async def authorize(ctx: Context, client_id: str, authorization: str | None) -> 
     """The client and the registration token that proves the right to manage it."""
     scheme, _, token = (authorization or "").partition(" ")
     token = token.strip()
-    entry = await ctx.store.get("client", client_id)
-    known = Client.model_validate(entry.value) if entry else None
+    known = await ctx.tables.clients.get(client_id)
     expected = known.registration_token_hash if known else None
     if (
         scheme.lower() != "bearer"
@@ -60,7 +59,7 @@ async def update(ctx: Context, client: Client, metadata: Mapping[str, Any]) -> R
         or not isinstance(secret, str)
         or not hmac.compare_digest(digest(secret), client.secret_hash)
     ):
-        raise InvalidClientMetadataError("client_secret must be the one that was issued, or be left out.")
+        raise InvalidClientMetadataError("client_secret must be the issued one, or be left out.")
     registration = await ctx.clients.replace(client, metadata)
     if registration is None:
         raise RegistrationTokenError("The registration was changed meanwhile; read it again.")

@@ -1,7 +1,8 @@
 """Client metadata (RFC 7591 section 2): what is kept of a registration, and what it must be.
 
 Members with a null or empty value count as omitted and are never returned. Members this server does not
-understand are ignored, as section 2 requires, so that an answer never promises what is not done.
+understand are ignored, as section 2 requires, so that an answer never promises what is not done. What only
+decorates (a name, a logo, a contact) is cut or dropped where it cannot be used, never a reason to refuse.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from urllib.parse import urlsplit
 from authlib.oauth2.rfc7591 import ClientMetadataClaims
 from joserfc.errors import JoseError
 
+from .. import scopes
 from ..errors import InvalidClientMetadataError, InvalidRedirectURIError
 from ..settings import Settings
-from ..tokens import ASSERTION_ALGORITHMS
 from . import redirects
+from .assertions import ALGORITHMS as ASSERTION_ALGORITHMS
 
 Source = Literal["dynamic", "document", "preregistered"]
 
@@ -27,28 +29,27 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 CLIENT_CREDENTIALS = "client_credentials"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+AUTH_METHODS = (*SECRET_METHODS, "private_key_jwt", "none")
+"""As they are advertised: `none` is last, since some clients take the first one that they know."""
 
+TEXTS = {"client_name": 200, "software_id": 255, "software_version": 255}
+"""Members that are shown or kept for people, with the characters that are kept of each."""
+PAGES = ("client_uri", "logo_uri", "tos_uri", "policy_uri")
+"""Members that are web pages, for people too."""
+LOCALISED = ("client_name", *PAGES)
 STRINGS = {
-    "client_name": 200,
-    "scope": 1000,
-    "software_id": 255,
-    "software_version": 255,
-    "application_type": 20,
+    "scope": 10_000,
     "token_endpoint_auth_method": 50,
     "token_endpoint_auth_signing_alg": 20,
-    "client_uri": 2048,
-    "logo_uri": 2048,
-    "tos_uri": 2048,
-    "policy_uri": 2048,
     "jwks_uri": 2048,
 }
-"""Members that are strings, with the characters each may have."""
-LISTS = {"redirect_uris": 32, "grant_types": 16, "response_types": 16, "contacts": 16}
+"""Members that decide something, with the characters each may have."""
+LISTS = {"redirect_uris": 32, "grant_types": 16, "response_types": 16}
 """Members that are arrays of strings, with the items each may have."""
-LOCALISED = ("client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri")
-URIS = ("client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri")
+CONTACTS = 16
+BLANKS = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0\U0001d159"), " ")
+"""Letters and signs that show nothing: fillers of Hangul, a Braille cell and a note without dots."""
 MAX_ITEM = 2048
 MAX_KEYS = 16
 MAX_LANGUAGES = 20
@@ -72,9 +73,18 @@ def validate(metadata: Mapping[str, Any], settings: Settings, source: Source) ->
         kept.pop("response_types", None)
     if "redirect_uris" in kept:
         kept["redirect_uris"] = redirects.usable(kept["redirect_uris"], settings.redirect_schemes)
+    if source == "preregistered" and "resource" in given:
+        kept["resource"] = _resource(given["resource"])
     _check_keys(kept)
     _check_claims(kept)
     return kept
+
+
+def _resource(value: object) -> str:
+    """The server that a client of the operator's is: it may introspect the tokens that open it."""
+    if not isinstance(value, str) or len(value) > MAX_ITEM:
+        raise InvalidClientMetadataError("resource must be the URL of one server.")
+    return value
 
 
 def grant_types_supported(settings: Settings, source: Source = "preregistered") -> list[str]:
@@ -93,20 +103,20 @@ def _typed(given: Mapping[str, Any]) -> dict[str, Any]:
     languages = 0
     for name, value in given.items():
         plain, tagged, _ = name.partition("#")
-        if tagged:
-            if plain not in LOCALISED or not name.isascii() or len(name) > 64:
-                continue
-            languages += 1
-        if plain in STRINGS:
-            kept[name] = _string(plain, value)
+        if plain in STRINGS and not tagged:
+            kept[name] = _string(name, value)
         elif name in LISTS:
             kept[name] = _list(name, value)
         elif name == "jwks":
             kept[name] = value
-    if languages > MAX_LANGUAGES:
-        raise InvalidClientMetadataError(f"At most {MAX_LANGUAGES} localised members are accepted.")
-    if kept.get("application_type", "web") not in ("web", "native"):
-        raise InvalidClientMetadataError("application_type must be web or native.")
+        elif tagged and (plain not in LOCALISED or not name.isascii() or len(name) > 64):
+            continue
+        elif (decoration := _decoration(plain, value)) is not None:
+            languages += bool(tagged)
+            if languages <= MAX_LANGUAGES or not tagged:
+                kept[name] = decoration
+    if "scope" in kept:
+        kept["scope"] = scopes.granted(kept["scope"])
     if kept.get("token_endpoint_auth_signing_alg", "RS256") not in ASSERTION_ALGORITHMS:
         raise InvalidClientMetadataError(
             f"token_endpoint_auth_signing_alg must be one of {', '.join(ASSERTION_ALGORITHMS)}."
@@ -119,14 +129,33 @@ def _string(name: str, value: object) -> str:
         raise InvalidClientMetadataError(f"{name} must be a string.")
     if len(value) > STRINGS[name]:
         raise InvalidClientMetadataError(f"{name} is longer than {STRINGS[name]} characters.")
-    if name == "client_name":
-        # Invisible and direction-changing characters have no place in a name on a consent page.
-        if not value.isprintable():
-            value = "".join(char for char in value if unicodedata.category(char)[0] != "C")
-        value = value.strip()
-    if name in URIS and not _is_web_page(value):
-        raise InvalidClientMetadataError(f"{name} must be an http or https URL.")
+    if name == "jwks_uri" and not _is_web_page(value):
+        raise InvalidClientMetadataError("jwks_uri must be an https URL.")
     return value
+
+
+def _decoration(name: str, value: object) -> str | list[str] | None:
+    """What is kept of a member that decides nothing; None when nothing is."""
+    if name == "contacts":
+        items = value if isinstance(value, list) else []
+        return [item for item in items if isinstance(item, str) and 0 < len(item) <= 255][:CONTACTS] or None
+    if not isinstance(value, str):
+        return None
+    if name == "application_type":
+        return value if value in ("web", "native") else None
+    if name in PAGES:
+        return value if len(value) <= MAX_ITEM and _is_web_page(value) else None
+    if name == "client_name":
+        value = visible_name(value)
+    return value[: TEXTS[name]].strip() or None if name in TEXTS else None
+
+
+def visible_name(value: str) -> str:
+    """A name as a person will see it, without what is invisible or changes the direction of the text, which
+    have no place on a consent page. Empty when nothing is left to see."""
+    shown = "".join(char for char in value if unicodedata.category(char)[0] != "C" or char.isspace())
+    words = " ".join(shown.translate(BLANKS).split())
+    return words if any(unicodedata.category(char)[0] in "LNPS" for char in words) else ""
 
 
 def _is_web_page(value: str) -> bool:
@@ -186,7 +215,7 @@ def _choose(offered: object, has_keys: bool, source: Source) -> str:
         return "private_key_jwt"
     if source == "document":
         return "none"
-    return next((method for method in usable if method != "private_key_jwt"), default)
+    return next((method for method in ("none", *SECRET_METHODS) if method in usable), default)
 
 
 def _check_keys(kept: Mapping[str, Any]) -> None:
@@ -207,7 +236,9 @@ def check_public_key(key: object) -> None:
     if not isinstance(key, dict) or key.get("kty") not in ("RSA", "EC", "OKP"):
         raise InvalidClientMetadataError("Each key in jwks must be an RSA, EC or OKP key.")
     if "d" in key or "p" in key or "k" in key:
-        raise InvalidClientMetadataError("jwks must contain public keys only; this private key is now burnt.")
+        raise InvalidClientMetadataError(
+            "jwks must contain public keys only; this private key has been disclosed; replace it."
+        )
     if len(str(key.get("n", ""))) > MAX_MODULUS or len(str(key.get("e", ""))) > 12:
         raise InvalidClientMetadataError("RSA keys of more than 8192 bits are not accepted.")
 
@@ -221,4 +252,4 @@ def _check_claims(kept: dict[str, Any]) -> None:
         claims.validate()
     except JoseError as error:
         name = getattr(error, "claim", None) or "a member"
-        raise InvalidClientMetadataError(f"{name} has an unusable value (RFC 7591 section 2).") from None
+        raise InvalidClientMetadataError(f"{name} has an unusable value (RFC 7591 section 2).") from error

@@ -22,10 +22,10 @@ def load_clients(settings: Settings) -> dict[str, Client]:
         return {}
     try:
         entries = json.loads(settings.clients_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(
             f"CLIENTS_FILE: {settings.clients_file} cannot be read as JSON: {error}"
-        ) from None
+        ) from error
     if not isinstance(entries, list):
         raise SettingsError(f"CLIENTS_FILE: {settings.clients_file} must contain a JSON array of clients")
     clients: dict[str, Client] = {}
@@ -44,7 +44,7 @@ def _client(entry: Any, settings: Settings, where: str) -> Client:
     try:
         kept = rules.validate(entry, settings, "preregistered")
     except OAuth2Error as error:
-        raise SettingsError(f"{where}: {error.description}") from None
+        raise SettingsError(f"{where}: {error.reason}") from error
     secret_hash = _secret_hash(entry, where)
     if (kept["token_endpoint_auth_method"] in rules.SECRET_METHODS) != (secret_hash is not None):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Redirection URIs: which may be registered, and which request matches which registration (guarantee 1)."""
+"""Redirection URIs: which may be registered, and which request matches which registration."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ FORBIDDEN_SCHEMES = frozenset({
     "mailto", "resource", "tel", "urn", "vbscript", "view-source", "ws", "wss",
 })  # fmt: skip
 """Schemes that a browser acts on by itself, or that name no app; policy cannot allow them."""
+
+
+DOTTED = "*.*"
+"""Among allowed schemes: every reverse domain name, which is the app's own (RFC 8252 section 7.1)."""
 
 
 class UnusableRedirectURIError(InvalidRedirectURIError):
@@ -47,11 +51,16 @@ def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
         return
     if "@" in _authority(uri):
         raise InvalidRedirectURIError("A redirect URI must not carry user information.")
-    if scheme not in {allowed.lower() for allowed in schemes}:
+    if not _is_allowed(scheme, schemes):
         raise UnusableRedirectURIError(
-            f"The redirect scheme {scheme[:50]} is not allowed here; use https, or http on a loopback address"
-            " or ask the operator to add it to REDIRECT_SCHEMES."
+            f"The redirect scheme {scheme[:50]} is not allowed here; use https, http on a loopback"
+            " address, or ask the operator to add it to REDIRECT_SCHEMES."
         )
+
+
+def _is_allowed(scheme: str, schemes: Collection[str]) -> bool:
+    named = {allowed.lower() for allowed in schemes}
+    return scheme in named or (DOTTED in named and "." in scheme.strip("."))
 
 
 def _check_web(uri: str, scheme: str) -> None:
@@ -81,8 +90,8 @@ def _is_readable(uri: str) -> bool:
 
 
 def usable(uris: Iterable[object], schemes: Collection[str]) -> list[str]:
-    """The URIs of a set that can be used. One that policy refuses does not spoil the set (Cursor registers
-    several kinds at once), unless none is left; one that is never acceptable does."""
+    """The URIs of a set that can be used. A URI that policy refuses is left out (Cursor registers several
+    kinds at once); the set is refused when nothing is left, or when a URI in it is never acceptable."""
     kept: list[str] = []
     refused: UnusableRedirectURIError | None = None
     for uri in uris:

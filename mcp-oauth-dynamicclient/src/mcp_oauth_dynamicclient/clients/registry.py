@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InvalidClientMetadataError
 from ..records import Client
 from ..settings import Settings
-from ..store import Limit, Store
+from ..store import Store, Table
 from ..tokens import digest, new_secret
 from . import metadata as rules
 from .documents import Documents, is_document_id
@@ -42,7 +42,7 @@ class ClientRegistry:
         documents: Documents | None = None,
     ) -> None:
         self._settings = settings
-        self._store = store
+        self._clients = Table(store, "client", Client)
         self._now = now
         self._documents = documents or Documents(settings, store, now=now)
         self._from_file = load_clients(settings)
@@ -51,27 +51,22 @@ class ClientRegistry:
         """The client, or None when there is no such client.
 
         A metadata document is fetched when it is not cached: UnusableDocumentError (invalid_client) says what
-        is wrong with it, UnreachableDocumentError (temporarily_unavailable) that it cannot be had now.
+        is wrong with it, UnreachableDocumentError (temporarily_unavailable) that it is unavailable now.
         """
         if client_id in self._from_file:
             return self._from_file[client_id]
         if is_document_id(client_id):
             return await self._documents.client(client_id)
-        entry = await self._store.get("client", client_id)
-        return None if entry is None else Client.model_validate(entry.value)
+        return await self._clients.get(client_id)
 
-    async def register(self, metadata: Mapping[str, Any], limit: Limit) -> Registration | None:
-        """Register a client dynamically (RFC 7591); it is forgotten unless a person signs in with it soon.
-        None once the limit is passed."""
+    async def register(self, metadata: Mapping[str, Any]) -> Registration:
+        """Register a client dynamically (RFC 7591); it is forgotten unless a person signs in with it soon."""
         kept = rules.validate(metadata, self._settings, "dynamic")
         token = new_secret("reg-")
         registration = self._new(kept, source="dynamic", registration_token=token)
         expires_at = self._now() + self._settings.unused_client_lifetime
-        client = registration.client
-        saved = await self._store.put_within(
-            limit, "client", client.client_id, dict(client), expires_at=expires_at
-        )
-        return registration if saved else None
+        await self._clients.put(registration.client.client_id, registration.client, expires_at=expires_at)
+        return registration
 
     async def preregister(self, metadata: Mapping[str, Any]) -> Registration:
         """Enter a client as the operator: it never expires and may use every grant type. A `client_id` in the
@@ -83,8 +78,7 @@ class ClientRegistry:
         ):
             raise InvalidClientMetadataError("client_id must be a name, not a URL.")
         registration = self._new(kept, source="preregistered", client_id=client_id)
-        client = registration.client
-        await self._store.put("client", client.client_id, client.model_dump())
+        await self._clients.put(registration.client.client_id, registration.client)
         return registration
 
     def _new(
@@ -110,28 +104,26 @@ class ClientRegistry:
         """Replace the metadata of a dynamic client, with a new registration token and, where the method
         has come to need one, a secret (RFC 7592 section 2.2). None when the client has changed meanwhile."""
         kept = rules.validate(metadata, self._settings, "dynamic")
-        entry = await self._store.get("client", client.client_id)
-        if (
-            entry is None
-            or Client.model_validate(entry.value).registration_token_hash != client.registration_token_hash
-        ):
-            return None
-        current = Client.model_validate(entry.value)
         needs_secret = kept["token_endpoint_auth_method"] in rules.SECRET_METHODS
-        secret = new_secret() if needs_secret and current.secret_hash is None else None
-        token = new_secret("reg-")
-        kept_hash = current.secret_hash if needs_secret else None
-        changed = current.model_copy(
-            update={
-                "metadata": kept,
-                "secret_hash": digest(secret) if secret else kept_hash,
-                "registration_token_hash": digest(token),
-            }
-        )
-        saved = await self._store.swap(
-            "client", client.client_id, entry.version, changed.model_dump(), expires_at=entry.expires_at
-        )
-        return Registration(changed, secret, token) if saved else None
+        token, fresh = new_secret("reg-"), new_secret()
+
+        def change(current: Client) -> Client | None:
+            if current.registration_token_hash != client.registration_token_hash:
+                return None
+            kept_hash = current.secret_hash or digest(fresh)
+            return current.model_copy(
+                update={
+                    "metadata": kept,
+                    "secret_hash": kept_hash if needs_secret else None,
+                    "registration_token_hash": digest(token),
+                }
+            )
+
+        updated = await self._clients.update(client.client_id, change)
+        if updated is None or updated.after is updated.before:
+            return None
+        is_new = needs_secret and updated.before.secret_hash is None
+        return Registration(updated.after, fresh if is_new else None, token)
 
     async def touch(self, client: Client) -> None:
         """Note that a person signed in with the client, or that it refreshed; from then on it is kept for
@@ -139,31 +131,32 @@ class ClientRegistry:
         if client.source in ("document", "wellknown") or client.client_id in self._from_file:
             return
         now = self._now()
-        if client.last_used_at is not None and now - client.last_used_at < TOUCH_INTERVAL:
+        if not _touch_due(client, now):
             return
-        entry = await self._store.get("client", client.client_id)
-        if entry is None:
-            return
-        used = Client.model_validate(entry.value).model_copy(update={"last_used_at": now})
+
+        def change(current: Client) -> Client | None:
+            return current.model_copy(update={"last_used_at": now}) if _touch_due(current, now) else None
+
         expires_at = now + self._settings.client_lifetime if client.source == "dynamic" else None
-        # A lost swap is a change by somebody else, who counts as well.
-        await self._store.swap(
-            "client", client.client_id, entry.version, used.model_dump(), expires_at=expires_at
-        )
+        await self._clients.update(client.client_id, change, expires_at=expires_at)
 
     async def delete(self, client_id: str) -> bool:
         """Forget a client; `management.remove` also revokes what it holds. False when there was none."""
-        return await self._store.delete("client", client_id)
+        return await self._clients.delete(client_id)
 
     async def list(self) -> AsyncIterator[Client]:
         """The clients of CLIENTS_FILE and those in the store."""
         for client in self._from_file.values():
             yield client
-        async for entry in self._store.list("client"):
-            yield Client.model_validate(entry.value)
+        async for _, client in self._clients.list():
+            yield client
 
     async def keys(self, client: Client, *, renew: bool = False) -> dict[str, Any]:
         """The client's JWK set for private_key_jwt; `renew` asks its jwks_uri again."""
         if "jwks" in client.metadata:
             return dict(client.metadata["jwks"])
         return await self._documents.keys(str(client.metadata.get("jwks_uri", "")), renew=renew)
+
+
+def _touch_due(client: Client, now: float) -> bool:
+    return client.last_used_at is None or now - client.last_used_at >= TOUCH_INTERVAL

@@ -9,6 +9,7 @@ import click
 
 from ..clients import management
 from ..context import Context
+from ..json_object import parse_object
 from ..records import Client
 from .running import Failure, json_option, show_rows, when, with_context
 
@@ -74,11 +75,9 @@ def add(
 ) -> None:
     """Pre-register a client; its secret is shown once."""
     try:
-        metadata: dict[str, Any] = json.load(source) if source else {}
-    except ValueError:
-        raise Failure("the file is not JSON") from None
-    if not isinstance(metadata, dict):
-        raise Failure("the file must contain one JSON object")
+        metadata = parse_object(source.read().encode()) if source else {}
+    except ValueError as error:
+        raise Failure("the file must contain one JSON object") from error
     given = {
         "client_id": client_id,
         "client_name": name,

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Failure(click.ClickException):
-    """What was asked for cannot be done: one line on stderr, status 1."""
+    """The command cannot do what it was asked for: one line on stderr, status 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"mcp-oauth-server: {self.message}", err=True)
@@ -35,7 +35,7 @@ def usable_settings() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        raise UnusableSettings(str(error)) from None
+        raise UnusableSettings(str(error)) from error
 
 
 def with_context(work: Callable[[Context], Awaitable[T]]) -> T:
@@ -51,11 +51,11 @@ def with_context(work: Callable[[Context], Awaitable[T]]) -> T:
     try:
         return asyncio.run(main())
     except SettingsError as error:
-        raise UnusableSettings(str(error)) from None
+        raise UnusableSettings(str(error)) from error
     except OAuth2Error as error:
-        raise Failure(error.description or str(error.error)) from None
+        raise Failure(error.reason) from error
     except ValueError as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error)) from error
 
 
 def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, nothing: str) -> None:
@@ -65,7 +65,7 @@ def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, nothing: str) -> No
     elif not rows:
         click.echo(nothing, err=True)
     else:
-        cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+        cells = [list(rows[0]), *([plain(value) for value in row.values()] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for line in cells:
             click.echo(
@@ -74,13 +74,13 @@ def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, nothing: str) -> No
 
 
 def when(seconds: float | None) -> str | None:
-    """`2026-11-23 18:22` (UTC)"""
+    """As `2026-11-23 18:22`, in UTC."""
     if seconds is None:
         return None
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M}"
 
 
-def _text(value: object) -> str:
+def plain(value: object) -> str:
     """Nothing that a terminal would act on."""
     text = "-" if value is None else str(value)
     return "".join(character if character.isprintable() else "?" for character in text)

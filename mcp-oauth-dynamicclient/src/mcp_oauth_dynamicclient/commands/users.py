@@ -104,8 +104,9 @@ def remove(name: str) -> None:
 def _switch(name: str, *, disabled: bool) -> None:
     async def work(ctx: Context) -> None:
         await local.set_disabled(ctx.store, name, disabled)
-        event = "account.disable" if disabled else "account.enable"
-        ctx.audit.record(event, outcome="done", user=f"local:{name}")
+        ctx.audit.record(
+            "account.disable" if disabled else "account.enable", outcome="done", user=f"local:{name}"
+        )
 
     with_context(work)
 

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from .. import login, pages
-from ..authorize.consent import no_cookie
 from ..authorize.ticket import Tickets
 from ..context import Context
 from ..errors import InvalidRequestError
@@ -19,37 +18,43 @@ from ..records import Identity
 SIGN_IN = Flow(
     purpose="account", details={}, client_id="", headline="to see what you have approved", again="/account"
 )
+SIGN_IN_FOR_SERVERS = Flow(
+    purpose="account", details={"then": "servers"}, client_id="", headline="to see the servers",
+    again="/account?then=servers",
+)  # fmt: skip
 NOTICES = {"revoked": "Access was revoked.", "all": "All access was revoked."}
 
 
 def routes(ctx: Context) -> APIRouter:
-    router = pages.page_router(ctx)
+    router = pages.page_router(ctx, "account", again="/account")
     tickets, flows = Tickets(ctx, "account"), Flows(ctx)
     page_url = f"{ctx.settings.issuer}/account"
 
     @router.get("/account")
     async def account(request: Request) -> Response:
         identity = await session.current(ctx, request)
+        for_servers = request.query_params.get("then") == "servers"
         if identity is None:
-            return await flows.begin(SIGN_IN)
-        browser = tickets.browser(request)
-        response = await _page(identity, tickets.issue(browser, {"user": identity.user_id}), request)
-        tickets.write(response, browser)
+            return await flows.begin(request, SIGN_IN_FOR_SERVERS if for_servers else SIGN_IN)
+        if for_servers:
+            return RedirectResponse(f"{ctx.settings.issuer}/", 303)
+        ticket = tickets.issue({"user": identity.user_id})
+        response = await _page(identity, ticket.text, request)
+        tickets.bind(ticket, request, response)
         return response
 
     @router.post("/account")
     async def act(request: Request) -> Response:
         form = await read_form(request)
-        ticket = form.get("ticket") or ""
-        content = tickets.read(ticket)
+        ticket = tickets.open(form.get("ticket") or "")
         identity = await session.current(ctx, request)
-        if content is None:
+        if ticket is None:
             raise InvalidRequestError(
                 "This is not an answer to the account page of this gateway; open it again."
             )
-        if not tickets.is_of(ticket, request):
-            return no_cookie(ctx, "/account")
-        if identity is None or content["user"] != identity.user_id or tickets.has_expired(ticket):
+        if not ticket.has_expired and not tickets.is_of(ticket, request):
+            return pages.no_cookie(ctx, "account", "/account")
+        if identity is None or ticket.asked["user"] != identity.user_id or ticket.has_expired:
             return RedirectResponse(page_url, 303)
         match form.get("action"):
             case "revoke":

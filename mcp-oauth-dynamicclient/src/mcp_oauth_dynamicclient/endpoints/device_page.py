@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 
 from .. import pages
 from ..authorize.complete import complete_device
-from ..authorize.consent import consent_page, no_cookie
+from ..authorize.page import Question, consent_page
 from ..authorize.ticket import Tickets
-from ..authorize.wording import ClientWords, Destination, describe_client
+from ..authorize.wording import ClientWords, Destination, describe_client, describe_end
 from ..context import Context
 from ..errors import InvalidRequestError
 from ..forms import Form, read_form
@@ -20,6 +20,7 @@ from ..records import DeviceCode
 
 CODES_PER_HOUR = 100
 """Per address; one code in 20^8 is right (RFC 8628 section 5.1)."""
+GONE = "It is not known any more."
 WARNING = (
     "Check that your device or terminal shows exactly this code. If somebody sent it to you, press Deny:"
     " you would give them your access."
@@ -27,7 +28,7 @@ WARNING = (
 
 
 def routes(ctx: Context) -> APIRouter:
-    router = pages.page_router(ctx)
+    router = pages.page_router(ctx, "device.page", again="/device")
     tickets, flows = Tickets(ctx, "device"), Flows(ctx)
 
     @router.get("/device")
@@ -45,61 +46,55 @@ def routes(ctx: Context) -> APIRouter:
         return pages.render(ctx, "device.html", status=status, user_code=user_code, problem=problem)
 
     async def _ask(request: Request, user_code: str) -> Response:
-        await per_hour(ctx, "device page", request, CODES_PER_HOUR)
+        await per_hour(ctx, "device.page", request, CODES_PER_HOUR)
         device = await device_code.find(ctx, user_code)
         if device is None:
             problem = "There is no such code waiting. Codes expire after ten minutes."
             return _enter(user_code[:24], problem, status=404)
-        browser = tickets.browser(request)
-        response = consent_page(
-            ctx,
-            client=await _client(device),
+        ticket = tickets.issue({"user_code": device.user_code})
+        client = await ctx.clients.find(device.client_id)
+        question = Question(
+            client=describe_client(client) if client else ClientWords(device.client_name, GONE),
+            until=describe_end(ctx, client) if client else "",
             destination=Destination(f"the device showing {_shown(device)}", WARNING),
             resource=device.resource,
             scope=device.scope,
-            account=await session.current(ctx, request),
-            ticket=tickets.issue(browser, {"user_code": device.user_code}),
             action="/device",
         )
-        tickets.write(response, browser)
+        account = await session.current(ctx, request)
+        response = await consent_page(ctx, question, account, ticket.text)
+        tickets.bind(ticket, request, response)
         return response
 
     async def _decide(request: Request, form: Form) -> Response:
-        ticket, decision = form.get("ticket") or "", form.get("decision")
-        content = tickets.read(ticket)
-        if content is None or decision not in ("approve", "deny", "switch"):
+        ticket, decision = tickets.open(form.get("ticket") or ""), form.get("decision")
+        if ticket is None or decision not in ("approve", "deny", "switch"):
             raise InvalidRequestError(
                 "This is not an answer to a page of this gateway; enter the code again."
             )
+        user_code = str(ticket.asked["user_code"])
+        device = await device_code.find(ctx, user_code)
         if not tickets.is_of(ticket, request):
-            return no_cookie(ctx, "/device")
-        user_code = str(content["user_code"])
+            named = {"client_id": device.client_id, "client_name": device.client_name} if device else {}
+            return pages.no_cookie(ctx, "device.page", "/device", **named)
         if decision == "deny":
             return await complete_device(ctx, user_code, None)
         account = await session.current(ctx, request)
         if account is not None and decision == "approve":
             return await complete_device(ctx, user_code, account)
-        device = await device_code.find(ctx, user_code)
         if device is None:
             return _enter(user_code, "There is no such code waiting any more.", status=404)
         return await flows.begin(
+            request,
             Flow(
                 purpose="device",
                 details={"user_code": user_code, "resource": device.resource},
                 client_id=device.client_id,
-                client_name=device.client_name[:100],
-                headline=f"to connect {device.client_name[:100]}",
+                client_name=pages.cut(device.client_name),
+                headline=f"to connect {pages.cut(device.client_name)}",
                 again=f"/device?user_code={_shown(device)}",
                 prompt="select_account" if decision == "switch" else "",
-            )
-        )
-
-    async def _client(device: DeviceCode) -> ClientWords:
-        client = await ctx.clients.find(device.client_id)
-        return (
-            describe_client(client)
-            if client
-            else ClientWords(device.client_name, "It is not known any more.")
+            ),
         )
 
     return router

@@ -1,4 +1,5 @@
-"""Token introspection (RFC 7662): a confidential client asks about its own tokens."""
+"""Token introspection (RFC 7662): a confidential client asks about its own tokens, and a server that the
+operator entered as a client about the tokens that open it."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from ..clients.authentication import ClientAuthenticationError, authenticate
 from ..context import Context
 from ..errors import InvalidTokenError
 from ..forms import read_form
-from ..grants import grant
+from ..grants import grant, refresh_token
 from ..records import Client, Grant, RefreshToken
 from ..tokens import digest
 from . import described
@@ -44,8 +45,10 @@ async def _access_token(ctx: Context, client: Client, token: str) -> dict[str, A
         claims = await ctx.tokens.verify(token)
     except InvalidTokenError:
         return None
-    given = await _live(ctx, client, claims["client_id"], claims["grant_id"])
-    if given is None or await ctx.store.get("revoked", claims["jti"]) is not None:
+    if claims["client_id"] != client.client_id and not _opens(ctx, client, claims["aud"]):
+        return None
+    given = await live_grant(ctx, claims["grant_id"], claims["jti"])
+    if given is None:
         return None
     names = ("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope")
     answer = {
@@ -58,15 +61,23 @@ async def _access_token(ctx: Context, client: Client, token: str) -> dict[str, A
     return answer
 
 
+def _opens(ctx: Context, client: Client, audience: str) -> bool:
+    """Whether a token for `audience` opens the server that the operator entered the asking client as."""
+    if client.source != "preregistered" or "resource" not in client.metadata:
+        return False
+    resource = ctx.resources.canonical(client.metadata["resource"])
+    return resource is not None and audience in (resource, ctx.settings.issuer)
+
+
 async def _refresh_token(ctx: Context, client: Client, token: str) -> dict[str, Any] | None:
     entry = await ctx.store.get("refresh_token", digest(token))
-    if entry is None:
+    record = RefreshToken.model_validate(entry.value) if entry else None
+    if entry is None or record is None or record.client_id != client.client_id:
         return None
-    record = RefreshToken.model_validate(entry.value)
-    given = await _live(ctx, client, record.client_id, record.grant_id)
-    if given is None or record.generation < given.generation - 1:
+    given = await _live(ctx, record.grant_id)
+    if given is None or not refresh_token.is_live(record, given):
         return None
-    answer = {
+    answer: dict[str, Any] = {
         "active": True,
         "iss": ctx.settings.issuer,
         "aud": given.resource or ctx.settings.issuer,
@@ -80,9 +91,17 @@ async def _refresh_token(ctx: Context, client: Client, token: str) -> dict[str, 
     return answer
 
 
-async def _live(ctx: Context, client: Client, owner: str, grant_id: str) -> Grant | None:
-    """The grant behind a token, if it is the asking client's own and the person is still admitted."""
-    given = await grant.load(ctx, grant_id) if owner == client.client_id else None
+async def live_grant(ctx: Context, grant_id: str, jti: str) -> Grant | None:
+    """The grant behind an access token; None once the token or the grant was revoked, or the person is not
+    admitted any more."""
+    if await ctx.store.get("revoked", jti) is not None:
+        return None
+    return await _live(ctx, grant_id)
+
+
+async def _live(ctx: Context, grant_id: str) -> Grant | None:
+    """The grant behind a token, if the person is still admitted."""
+    given = await grant.load(ctx, grant_id)
     if given is None or given.identity is None:
         return given
     return given if await ctx.policy.still_allowed(given.identity) is None else None

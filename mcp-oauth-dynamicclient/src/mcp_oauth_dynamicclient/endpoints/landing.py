@@ -1,23 +1,45 @@
-"""GET /: what this place is."""
+"""GET /: the servers there are, what they can do, and how to connect a client to each."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from .. import pages
+from .. import pages, server_tools
 from ..context import Context
+from ..findings import found
+from ..pages.connect import claude_code_line, cursor_link, vs_code_link
+from ..server_tools import Tools
+from ..visible import Shown, visible_to
 
 
 def routes(ctx: Context) -> APIRouter:
-    router = pages.page_router(ctx)
+    router = pages.page_router(ctx, "account", again="/")
     issuer, domain = ctx.settings.issuer, ctx.settings.base_domain
     pattern = f"{ctx.settings.scheme}://NAME.{domain}/mcp" if domain else f"{issuer}/NAME/mcp"
     place = domain or urlsplit(issuer).netloc
 
     @router.get("/")
-    async def landing() -> Response:
-        return pages.render(ctx, "landing.html", place=place, pattern=pattern)
+    async def landing(request: Request) -> Response:
+        servers = await visible_to(ctx, request)
+        tools = await server_tools.of_all(ctx) if servers else {}
+        return pages.render(
+            ctx, "landing.html", copying=True, place=place, pattern=pattern,
+            may_see=servers is not None, findings=found(ctx, request) if servers is not None else [],
+            servers=[_entry(server, tools.get(server.resource)) for server in servers or ()],
+        )  # fmt: skip
 
     return router
+
+
+def _entry(server: Shown, tools: Tools | None) -> dict[str, object]:
+    name, url = server.name, server.resource
+    return {
+        **asdict(server),
+        "tools": tools,
+        "claude_code": claude_code_line(name, url),
+        "vs_code": vs_code_link(name, url),
+        "cursor": cursor_link(name, url),
+    }

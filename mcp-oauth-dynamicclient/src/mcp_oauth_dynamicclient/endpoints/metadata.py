@@ -10,15 +10,20 @@ import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
+from ..clients import assertions
 from ..clients import metadata as client_metadata
 from ..context import Context
+from ..cors import host_of
 from ..resources import METADATA_PATH
+from ..scopes import MCP, SUPPORTED
+from ..servers import Presence
 from ..settings import Settings
-from ..tokens import ALGORITHM, ASSERTION_ALGORITHMS
+from ..tokens import ALGORITHM
 from . import described
+from .at_servers import UNKNOWN, unavailable
 
-SCOPE = "mcp"
 CACHE = {"Cache-Control": "public, max-age=300"}
 
 
@@ -51,14 +56,13 @@ def routes(ctx: Context) -> APIRouter:
     )
     async def oauth_protected_resource(request: Request) -> Response:
         path = request.scope["path"].removeprefix(METADATA_PATH)
-        resource = ctx.resources.of_metadata(_host(ctx, request), path)
-        if resource is None:
-            answer = {
-                "error": "not_found",
-                "error_description": "No server of this gateway has this address.",
-            }
-            return Response(json.dumps(answer), 404, media_type="application/json")
-        document = json.dumps(protected_resource(ctx, resource))
+        address = ctx.resources.of_metadata(host_of(ctx.resources, request.scope), path)
+        presence = await ctx.servers.presence(address.server) if address else Presence.UNKNOWN
+        if address is None or presence is Presence.UNKNOWN:
+            return JSONResponse(UNKNOWN, 404)
+        if presence is Presence.UNDECIDED:
+            return unavailable(presence)
+        document = json.dumps(protected_resource(ctx, address.asked))
         return Response(document, media_type="application/json", headers=CACHE | {"Vary": "Host"})
 
     return router
@@ -76,7 +80,7 @@ def authorization_server(settings: Settings) -> dict[str, Any]:
         "revocation_endpoint": f"{issuer}/revoke",
         "introspection_endpoint": f"{issuer}/introspect",
         "jwks_uri": f"{issuer}/jwks",
-        "scopes_supported": [SCOPE, "offline_access"],
+        "scopes_supported": list(SUPPORTED),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": grant_types,
@@ -88,7 +92,7 @@ def authorization_server(settings: Settings) -> dict[str, Any]:
     for endpoint in ("token", "revocation", "introspection"):
         usable = [method for method in methods if endpoint != "introspection" or method != "none"]
         document[f"{endpoint}_endpoint_auth_methods_supported"] = usable
-        document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(ASSERTION_ALGORITHMS)
+        document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(assertions.ALGORITHMS)
     if settings.registration:
         document["registration_endpoint"] = f"{issuer}/register"
     if settings.id_jag_issuer:
@@ -112,12 +116,6 @@ def protected_resource(ctx: Context, resource: str) -> dict[str, Any]:
         "resource": resource,
         "resource_name": ctx.resources.name(resource),
         "authorization_servers": [ctx.settings.issuer],
-        "scopes_supported": [SCOPE],
+        "scopes_supported": [MCP],
         "bearer_methods_supported": ["header"],
     }
-
-
-def _host(ctx: Context, request: Request) -> str:
-    """The host that was asked: `Host`, or where a proxy replaced that, what the proxy says it was."""
-    host = request.headers.get("host", "")
-    return host if ctx.resources.is_ours(host) else request.headers.get("x-forwarded-host", "")

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from ..clients import Registration, management
 from ..context import Context
-from ..errors import AccessDeniedError, InvalidClientMetadataError
+from ..errors import AccessDeniedError, InvalidClientMetadataError, OAuth2Error
 from ..forms import read_body
 from ..json_object import parse_object
-from ..rate_limit import hourly, refusal
+from ..rate_limit import address, per_hour
 from . import described
 from .answers import NO_STORE, private
 
@@ -26,7 +26,21 @@ def routes(ctx: Context) -> APIRouter:
         **described.answers(described.ClientInformation, 201),
     )
     async def register(request: Request) -> Response:
-        return await enter(ctx, request)
+        settings = ctx.settings
+        if not settings.registration:
+            raise AccessDeniedError(
+                "Dynamic registration is switched off here; use a metadata document or ask the operator.",
+                status_code=403,
+            )
+        await per_hour(ctx, "client.register", request, settings.registrations_per_hour)
+        try:
+            registration = await ctx.clients.register(await _metadata(request))
+        except OAuth2Error as error:
+            ctx.audit.record("client.register", outcome="refused", error=error, address=address(request))
+            raise
+        client = registration.client
+        ctx.audit.record("client.register", outcome="registered", client=client.client_id, name=client.name)
+        return private(management.information(ctx, registration), 201)
 
     @router.get("/register/{client_id}", **described.answers(described.ClientInformation))
     async def read(client_id: str, request: Request) -> Response:
@@ -52,24 +66,8 @@ def routes(ctx: Context) -> APIRouter:
     return router
 
 
-async def enter(ctx: Context, request: Request) -> Response:
-    """Register a client (RFC 7591 section 3)."""
-    if not ctx.settings.registration:
-        raise AccessDeniedError(
-            "Dynamic registration is switched off here; use a metadata document or ask the operator.",
-            status_code=403,
-        )
-    limit = hourly("client.register", request, ctx.settings.registrations_per_hour)
-    registration = await ctx.clients.register(await _metadata(request), limit)
-    if registration is None:
-        raise refusal(ctx, "client.register", request)
-    client = registration.client
-    ctx.audit.record("client.register", outcome="registered", client=client.client_id, name=client.name)
-    return private(management.information(ctx, registration), 201)
-
-
 async def _metadata(request: Request) -> dict[str, Any]:
     try:
         return parse_object(await read_body(request))
-    except ValueError:
-        raise InvalidClientMetadataError("Send the client metadata as a JSON object.") from None
+    except ValueError as error:
+        raise InvalidClientMetadataError("Send the client metadata as a JSON object.") from error

@@ -34,7 +34,7 @@ def routes(ctx: Context) -> APIRouter:
         metadata.CLIENT_CREDENTIALS: client_credentials.redeem,
     }
     if ctx.settings.id_jag_issuer:
-        grant_types[metadata.JWT_BEARER] = IdJagGrant(ctx).redeem
+        grant_types[metadata.JWT_BEARER] = IdJagGrant().redeem
 
     @router.post(
         "/token", **described.form(described.TOKEN, "grant_type"), **described.answers(described.TokenAnswer)
@@ -45,7 +45,7 @@ def routes(ctx: Context) -> APIRouter:
         name = form.require("grant_type")
         grant_type = grant_types.get(name)
         if grant_type is None:
-            raise UnknownGrantTypeError(name)
+            raise UnknownGrantTypeError
         if not client.allows_grant(name):
             raise UnauthorizedClientError("This client is not registered for this grant type.")
         try:
@@ -55,7 +55,7 @@ def routes(ctx: Context) -> APIRouter:
                 "token.issue",
                 outcome="refused",
                 client=client.client_id,
-                reason=error.description or error.error,
+                error=error,
                 grant_type=name,
             )
             raise

@@ -1,49 +1,61 @@
-"""ForwardAuth: may this forwarded request go on to the server it is for, and who is it from?
+"""ForwardAuth: may this forwarded request go on, and who is it from?
 
-Plain ASGI, since every request to every server passes here. The edge, which alone can call this endpoint,
-says what was asked in `X-Forwarded-Method`, `-Host` and `-Uri`. Answers (RFC 6750 section 3, RFC 9728 section
-5.1): 200 with the identity; 401 with a challenge; 403 `insufficient_scope`; 400 and 404 for addresses that
-are not ours; 503 while the store is away.
+The edge, which alone can call this endpoint, says what was asked (`asked.py`). At `/verify`, what `public.py`
+lists goes on to the authorization server; everything else needs a token for the server whose address it is.
+An edge that asks only about what it is going to pass to a server asks at `/verify/server`, or at
+`/verify/at/NAME`, where nothing goes on without a token: it may have read an address otherwise than we do.
+
+Answers (RFC 6750 section 3, RFC 9728 section 5.1): 200 with the identity; 401 with a challenge; 403 for a
+page that may not call servers, or `insufficient_scope`; 406 for a message whose answer has no form that the
+client takes; 400 and 404 for addresses that are not ours; 503 while the server, the store or the list of
+servers is away.
 """
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .. import pages
+from .._common.accept import accepted_by, unacceptable
+from .._common.refusal import error_body
+from ..client_address import ClientAddress
 from ..context import Context
-from ..errors import InvalidTokenError, StoreUnavailable
+from ..cors import READABLE, Origins, origins_of
+from ..errors import InvalidRequestError, InvalidTokenError, StoreUnavailable
 from ..metrics import Metrics
+from ..middleware import SecurityHeaders
+from ..public import Place, is_preflight
 from ..records import Grant
-from ..store import Entry
-from ..store.recent import Name, RecentStore
+from ..resources import Address
+from ..scopes import MCP
+from ..servers import Presence
+from ..store.recent import RecentStore
 from ..tokens import fingerprint
-from .metadata import SCOPE
+from .answers import NO_STORE, broken
+from .asked import METHODS, PATHS, Asked, allows, asked
+from .at_servers import UNKNOWN, opens, unavailable, unavailable_page
+from .nowhere import nowhere_page
 
-METHODS = ("GET", "HEAD", "POST")
 PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
-FORWARDED = {b"x-forwarded-host", b"x-forwarded-uri", b"x-forwarded-method", b"authorization"}
 REMEMBERED = 4096
+"""Tokens whose first use was written into the audit log."""
 
 Headers = list[tuple[bytes, bytes]]
 EMPTY: Headers = [(b"content-length", b"0")]
-NO_BODY = {"type": "http.response.body"}
 
 
 def routes(ctx: Context, verify: Verify) -> APIRouter:
     """For an application that mounts this one below a path; `app.py` calls Verify before any routing."""
     router = APIRouter()
-    router.routes.append(Route("/verify", verify, methods=METHODS, include_in_schema=False))
+    router.routes += [Route(path, verify, methods=METHODS, include_in_schema=False) for path in PATHS]
     return router
 
 
@@ -51,109 +63,151 @@ class Refused(Exception):
     """403: the token lacks the scope."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """That a token opened a server, and everything that was read to decide it."""
-
-    resource: str
-    claims: dict[str, Any]
-    relies_on: Sequence[tuple[Name, Entry | None]] | None
-    """None: on time as well, so it has to be decided again."""
-    headers: Headers
-
-
 class Verify:
+    """Plain ASGI, since every request to every server passes here."""
+
     def __init__(self, ctx: Context, store: RecentStore, metrics: Metrics) -> None:
         self._ctx = ctx
         self._store = store
         self._count = metrics.verify
-        self._resource = lru_cache(4096)(self._derive)
-        self._admitted: OrderedDict[bytes, Admission] = OrderedDict()
+        self._origins = Origins(ctx.settings)
+        self._whose = ClientAddress(self, ctx.settings)
+        self._audited: OrderedDict[bytes, None] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in METHODS:
-            allow = [(b"allow", b"GET, HEAD, POST")]
-            return await _answer(send, 405, "invalid_request", "Use GET, HEAD or POST.", allow)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        host, uri = headers.get(b"x-forwarded-host"), headers.get(b"x-forwarded-uri")
-        if host is None or uri is None or (len(headers) != len(scope["headers"]) and _repeated(scope)):
+        try:
+            answer = await self._answer(scope)
+        except Exception:
+            await self._refuse_with(broken(), scope, receive, send)
+            raise  # uvicorn writes it into the log
+        if isinstance(answer, Response):
+            await self._refuse_with(answer, scope, receive, send)
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": answer})
+            await send({"type": "http.response.body"})
+
+    async def _refuse_with(self, answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        """The client gets it as it is, so it has what every other answer has."""
+        origins = origins_of(scope)
+        if origins and self._origins.may_call_servers(origins):
+            answer.headers.update(READABLE)
+        safe = SecurityHeaders(answer, https=self._ctx.settings.secure_cookies)
+        await safe(scope, receive, send)
+
+    async def _answer(self, scope: Scope) -> Response | Headers:
+        """The headers with which the request may go on, or what is answered instead."""
+        if not allows(scope):
+            allowed = {"Allow": ", ".join(METHODS)}
+            return _error(405, "invalid_request", "Use GET, HEAD or POST.", allowed)
+        try:
+            question = asked(scope, self._ctx.resources)
+        except InvalidRequestError as error:
             self._count["malformed"] += 1
+            return _error(400, "invalid_request", error.description or "")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        method, to_a_server = question.method, question.to_a_server
+        opened = opens(method, headers.get(b"accept", b""))
+        address = self._ctx.resources.read(question.host, question.target)
+        if address.place is Place.ELSEWHERE:
+            return self._not_ours(400)
+        if is_preflight(method, scope["headers"]) and not to_a_server:
+            self._count["open"] += 1
+            return EMPTY
+        if address.place is not Place.ENDPOINT or question.server not in (None, address.server):
+            if address.place is Place.NOWHERE or to_a_server:
+                if opened:
+                    return await self._nowhere(scope, question)
+                return self._not_ours(404)
+            self._count["open"] += 1
+            return EMPTY + own_credentials(scope)
+        try:
+            return await self._decide(address, question, headers, scope)
+        except StoreUnavailable as error:
+            self._count["unavailable"] += 1
+            if opened:
+                return pages.refuse_error(self._ctx, "access", error)
+            return _error(503, error.error or "", error.description or "", dict(error.get_headers()))
+
+    async def _decide(
+        self, address: Address, question: Asked, headers: dict[bytes, bytes], scope: Scope
+    ) -> Response | Headers:
+        """The identity headers with which a request to a server's endpoint may go on, or the answer."""
+        method = question.method
+        opened = opens(method, headers.get(b"accept", b""))
+        presence = await self._ctx.servers.presence(address.server)
+        if presence is Presence.UNKNOWN:
+            if opened:
+                return await self._nowhere(scope, question)
+            self._count["not ours"] += 1
+            return JSONResponse(UNKNOWN, 404)
+        if presence is Presence.UNDECIDED:
+            self._count["unavailable"] += 1
+            return unavailable_page(self._ctx, presence) if opened else unavailable(presence)
+        if not self._origins.may_call_servers(origins_of(scope)):
+            self._count["foreign origin"] += 1
             sentence = (
-                "The edge must send X-Forwarded-Method, X-Forwarded-Host and X-Forwarded-Uri, once each."
+                "Pages of that Origin may not call servers here; the operator can list it in ALLOWED_ORIGINS."
             )
-            return await _answer(send, 400, "invalid_request", sentence)
-        resource = self._resource(host, uri)
-        if resource is None or headers.get(b"x-forwarded-method") == b"OPTIONS":
-            return await self._without_token(headers, send)
+            return _error(403, "access_denied", sentence)
+        if method == "POST" and not address.below:
+            listens = headers.get(b"mcp-method") == b"subscriptions/listen"
+            objection = unacceptable(accepted_by(scope["headers"]), streams=listens)
+            if objection is not None:
+                self._count["not acceptable"] += 1
+                return Response(error_body(objection), 406, NO_STORE, "application/json")
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
             self._count["no token"] += 1
-            return await self._challenge(scope, receive, send, resource, headers)
+            return self._challenge(address, method, headers)
         try:
-            identity = await self._identify(token.strip().decode("latin-1"), resource)
+            identity = await self._identify(token.strip().decode("latin-1"), address.resource)
         except InvalidTokenError as error:
             self._count["invalid_token"] += 1
-            return await self._refuse(send, 401, resource, "invalid_token", error.description)
+            return self._refuse(401, address, "invalid_token", error.description or "")
         except Refused:
             self._count["insufficient_scope"] += 1
-            sentence = f"The access token lacks the scope {SCOPE}."
-            return await self._refuse(send, 403, resource, "insufficient_scope", sentence)
-        except StoreUnavailable as error:
+            return self._refuse(
+                403, address, "insufficient_scope", f"The access token lacks the scope {MCP}."
+            )
+        if presence is not Presence.HERE:
             self._count["unavailable"] += 1
-            return await _answer(send, 503, error.error, error.description, [(b"retry-after", b"1")])
+            return unavailable(presence)
         self._count["allowed"] += 1
-        await send({"type": "http.response.start", "status": 200, "headers": identity})
-        return await send(NO_BODY)
-
-    def _derive(self, host: bytes, uri: bytes) -> str | None:
-        return self._ctx.resources.of_request(host.decode("latin-1"), uri.decode("latin-1"))
+        return identity
 
     async def _identify(self, token: str, resource: str) -> Headers:
         """The identity headers of a token that opens `resource` now."""
-        name = fingerprint(token)
-        known = self._admitted.get(name)
-        if (
-            known is not None
-            and known.resource == resource
-            and known.claims is self._ctx.tokens.remembered(name)
-            and self._store.unchanged(known.relies_on)
-        ):
-            return known.headers
         claims: dict[str, Any] = {}
         try:
             claims = await self._ctx.tokens.verify(token)
-            admission = await self._admit(claims, resource)
+            grant = await self._admit(claims, resource)
         except InvalidTokenError as error:
             self._audit(claims, resource, "refused", error.description)
             raise
         except Refused:
             self._audit(claims, resource, "refused", "insufficient_scope")
             raise
-        if known is None:
+        name = fingerprint(token)
+        if name not in self._audited:
             self._audit(claims, resource, "allowed")
-        self._admitted[name] = admission
-        if len(self._admitted) > REMEMBERED:
-            self._admitted.popitem(last=False)
-        return admission.headers
+            self._audited[name] = None
+            if len(self._audited) > REMEMBERED:
+                self._audited.popitem(last=False)
+        statement = await self._ctx.statements.about(grant, claims, resource)
+        return [*identity_headers(grant), (b"x-gateway-identity", statement.encode())]
 
-    async def _admit(self, claims: dict[str, Any], resource: str) -> Admission:
-        recent, policy = self._store.recent, self._ctx.policy
+    async def _admit(self, claims: dict[str, Any], resource: str) -> Grant:
         if claims["aud"] not in (resource, self._ctx.settings.issuer):
             raise InvalidTokenError("The access token is for another server.")
-        names: list[Name] = [("grant", claims["grant_id"]), ("revoked", claims["jti"])]
-        entry, revoked = [await recent(*name) for name in names]
-        if entry is None or revoked is not None:
+        entry = await self._store.recent("grant", claims["grant_id"])
+        if entry is None or await self._store.recent("revoked", claims["jti"]) is not None:
             raise InvalidTokenError("The access token has been revoked.")
         grant = Grant.model_validate(entry.value)
-        rules: tuple[Name, ...] | None = ()
-        if grant.identity is not None:
-            if await policy.still_allowed(grant.identity) is not None:
-                raise InvalidTokenError("This person is not admitted here any more.")
-            rules = policy.relies_on(grant.identity)
-        if SCOPE not in claims["scope"].split():
+        if grant.identity is not None and await self._ctx.policy.still_allowed(grant.identity) is not None:
+            raise InvalidTokenError("This person is not admitted here any more.")
+        if MCP not in claims["scope"].split():
             raise Refused
-        relies_on = None if rules is None else [(name, await recent(*name)) for name in (*names, *rules)]
-        return Admission(resource, claims, relies_on, identity_headers(grant))
+        return grant
 
     def _audit(self, claims: dict[str, Any], resource: str, outcome: str, reason: str | None = None) -> None:
         user, client = claims.get("sub"), claims.get("client_id")
@@ -161,48 +215,36 @@ class Verify:
             "access", outcome=outcome, user=user, client=client, resource=resource, reason=reason
         )
 
-    async def _without_token(self, headers: dict[bytes, bytes], send: Send) -> None:
-        """What no token guards: preflights, metadata, health, and the authorization server's own endpoints.
+    def _not_ours(self, status: int) -> Response:
+        self._count["not ours"] += 1
+        return _error(status, "invalid_request", "No server of this gateway has this address.")
 
-        The last get their `Authorization` header back, which an edge otherwise removes.
-        """
-        sent = headers[b"x-forwarded-host"], headers[b"x-forwarded-uri"]
-        host, uri = (value.decode("latin-1") for value in sent)
-        resources = self._ctx.resources
-        if resources.is_own(host, uri):
-            given = headers.get(b"authorization")
-            kept = [] if given is None else [(b"authorization", given)]
-        elif resources.is_open(host, uri) or self._resource(*sent) is not None:
-            kept = []
-        else:
-            self._count["not ours"] += 1
-            status = 404 if resources.is_ours(host) else 400
-            return await _answer(
-                send, status, "invalid_request", "No server of this gateway has this address."
-            )
-        self._count["open"] += 1
-        await send({"type": "http.response.start", "status": 200, "headers": EMPTY + kept})
-        return await send(NO_BODY)
+    async def _nowhere(self, scope: Scope, question: Asked) -> Response:
+        self._count["not ours"] += 1
+        return await nowhere_page(
+            self._ctx,
+            Request(scope),
+            client=self._whose.of(scope),
+            asked=question.target,
+            host=question.host,
+        )
 
-    async def _challenge(
-        self, scope: Scope, receive: Receive, send: Send, resource: str, headers: dict[bytes, bytes]
-    ) -> None:
+    def _challenge(self, address: Address, method: str, headers: dict[bytes, bytes]) -> Response:
         """401 without `error`, as no credentials were sent (RFC 6750 section 3.1)."""
-        challenge = self._challenge_header(resource)
-        if headers.get(b"x-forwarded-method", b"GET") == b"GET" and prefers_html(headers.get(b"accept", b"")):
-            named = {"WWW-Authenticate": challenge.decode()}
-            page = pages.server_page(self._ctx, resource, status=401, headers=named)
-            return await page(scope, receive, send)
-        sentence = "Sign in first: the address in WWW-Authenticate says where."
-        return await _answer(send, 401, "unauthorized", sentence, [(b"www-authenticate", challenge)])
+        challenge = {"WWW-Authenticate": self._challenge_header(address)}
+        if opens(method, headers.get(b"accept", b"")):
+            return pages.server_page(self._ctx, address.resource, status=401, headers=challenge)
+        return _error(
+            401, "unauthorized", "Sign in first: the address in WWW-Authenticate says where.", challenge
+        )
 
-    async def _refuse(self, send: Send, status: int, resource: str, error: str, sentence: str) -> None:
-        challenge = self._challenge_header(resource, f'error="{error}", error_description="{sentence}", ')
-        await _answer(send, status, error, sentence, [(b"www-authenticate", challenge)])
+    def _refuse(self, status: int, address: Address, error: str, sentence: str) -> Response:
+        details = f'error="{error}", error_description="{sentence}", '
+        return _error(status, error, sentence, {"WWW-Authenticate": self._challenge_header(address, details)})
 
-    def _challenge_header(self, resource: str, details: str = "") -> bytes:
-        metadata = self._ctx.resources.metadata_url(resource)
-        return f'Bearer {details}resource_metadata="{metadata}", scope="{SCOPE}"'.encode()
+    def _challenge_header(self, address: Address, details: str = "") -> str:
+        metadata = self._ctx.resources.metadata_url(address.asked)
+        return f'Bearer {details}resource_metadata="{metadata}", scope="{MCP}"'
 
 
 def identity_headers(grant: Grant) -> Headers:
@@ -219,21 +261,13 @@ def identity_headers(grant: Grant) -> Headers:
     return EMPTY + safe
 
 
-def prefers_html(accept: bytes) -> bool:
-    """Whether a person's browser asks: clients of the protocol accept JSON or an event stream."""
-    lowered = accept.lower()
-    return b"text/html" in lowered and b"json" not in lowered and b"event-stream" not in lowered
+def own_credentials(scope: Scope) -> Headers:
+    """Those for the authorization server itself, which an edge removes unless it is told them here."""
+    given = [(name, value) for name, value in scope["headers"] if name == b"authorization"]
+    cookies = [value for name, value in scope["headers"] if name == b"cookie"]
+    return [*given, (b"cookie", b"; ".join(cookies))] if cookies else given
 
 
-def _repeated(scope: Scope) -> bool:
-    names = [name for name, _ in scope["headers"] if name in FORWARDED]
-    return len(names) != len(set(names))
-
-
-async def _answer(send: Send, status: int, error: str, sentence: str, headers: Headers | None = None) -> None:
-    body = json.dumps({"error": error, "error_description": sentence}).encode()
-    length = (b"content-length", str(len(body)).encode())
-    kind = (b"content-type", b"application/json")
-    start: Headers = [kind, length, (b"cache-control", b"no-store"), *(headers or [])]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
+def _error(status: int, error: str, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    body = {"error": error, "error_description": sentence}
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})

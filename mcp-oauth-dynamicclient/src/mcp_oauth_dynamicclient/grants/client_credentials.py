@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import scopes
 from ..context import Context
 from ..errors import UnauthorizedClientError
 from ..forms import Form
 from ..records import Client
-from . import answer, grant, target
+from . import grant, target, token_response
 
 
 async def redeem(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
@@ -21,14 +22,14 @@ async def redeem(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
         raise UnauthorizedClientError(
             "Only confidential clients that the operator entered may use this grant."
         )
-    resource = target.new_resource(ctx, form)
+    resource = await target.new_resource(ctx, form.resources)
     given = await grant.create(
         ctx,
         client=client,
         identity=None,
         resource=resource,
-        scope=target.new_scope(form.get("scope")),
+        scope=scopes.granted(form.get("scope")),
         lives=ctx.settings.access_token_lifetime,
     )
     await ctx.clients.touch(client)
-    return await answer.bearer(ctx, given, resource=resource, scope=given.scope)
+    return await token_response.bearer(ctx, given, resource=resource, scope=given.scope)

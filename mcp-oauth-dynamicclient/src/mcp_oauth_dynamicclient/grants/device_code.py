@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from .. import scopes
 from ..context import Context
 from ..errors import (
     AccessDeniedError,
@@ -17,7 +18,7 @@ from ..errors import (
 from ..forms import Form
 from ..records import Client, DeviceCode, Identity
 from ..tokens import digest, new_secret
-from . import answer, grant, refresh_token, target
+from . import grant, refresh_token, target, token_response
 
 LIFETIME = 600
 """Seconds a person has to enter the code and decide."""
@@ -32,22 +33,20 @@ INVALID = "The device code is unknown, used, or was issued to another client."
 
 async def start(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
     """A device code for the client and a user code for the person (RFC 8628 section 3.2)."""
-    resource = target.new_resource(ctx, form)
+    resource = await target.new_resource(ctx, form.resources)
     device_code = new_secret()
     expires_at = ctx.now() + LIFETIME
     user_code = await _new_user_code(ctx, digest(device_code), expires_at)
     record = DeviceCode(
         client_id=client.client_id,
         client_name=client.name,
-        scope=target.new_scope(form.get("scope")),
+        scope=scopes.granted(form.get("scope")),
         resource=resource,
         user_code=user_code,
         interval=INTERVAL,
         expires_at=expires_at,
     )
-    await ctx.store.put(
-        "device_code", digest(device_code), record.model_dump(), expires_at=expires_at + REMEMBERED
-    )
+    await ctx.tables.device_codes.put(digest(device_code), record, expires_at=expires_at + REMEMBERED)
     shown = f"{user_code[:4]}-{user_code[4:]}"
     page = f"{ctx.settings.issuer}/device"
     return {
@@ -75,53 +74,46 @@ def normalise(user_code: str) -> str:
 
 async def find(ctx: Context, user_code: str) -> DeviceCode | None:
     """The undecided request that a user code stands for. Whoever asks limits how often (RFC 8628 5.1)."""
-    found = await _find(ctx, user_code)
-    return None if found is None else found[2]
+    pointer = await ctx.store.get("user_code", normalise(user_code))
+    record = await ctx.tables.device_codes.get(pointer.value["device_code"]) if pointer else None
+    return record if record is not None and _waits(ctx, record) else None
 
 
 async def decide(ctx: Context, user_code: str, identity: Identity | None) -> DeviceCode | None:
     """Approve as `identity`, or deny with None. A code is decided once; None when nothing is to decide."""
-    found = await _find(ctx, user_code)
-    if found is None:
-        return None
-    key, version, record = found
-    status = "denied" if identity is None else "approved"
-    decided = record.model_copy(update={"status": status, "identity": identity})
-    expires_at = record.expires_at + REMEMBERED
-    if not await ctx.store.swap("device_code", key, version, decided.model_dump(), expires_at=expires_at):
-        # A poll of the device came in between: it changes nothing that matters here.
-        return await decide(ctx, user_code, identity)
-    await ctx.store.delete("user_code", record.user_code)
-    return decided
-
-
-async def _find(ctx: Context, user_code: str) -> tuple[str, int, DeviceCode] | None:
     pointer = await ctx.store.get("user_code", normalise(user_code))
-    entry = await ctx.store.get("device_code", pointer.value["device_code"]) if pointer else None
-    if entry is None:
+    if pointer is None:
         return None
-    record = DeviceCode.model_validate(entry.value)
-    if record.status != "pending" or record.expires_at <= ctx.now():
+    decision = {"status": "denied" if identity is None else "approved", "identity": identity}
+    updated = await ctx.tables.device_codes.update(
+        pointer.value["device_code"],
+        lambda found: found.model_copy(update=decision) if _waits(ctx, found) else None,
+    )
+    if updated is None or updated.after is updated.before:
         return None
-    return entry.key, entry.version, record
+    await ctx.store.delete("user_code", updated.after.user_code)
+    return updated.after
+
+
+def _waits(ctx: Context, record: DeviceCode) -> bool:
+    return record.status == "pending" and record.expires_at > ctx.now()
 
 
 async def redeem(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
     """One poll of the device (RFC 8628 section 3.4)."""
     key = digest(form.require("device_code"))
-    entry = await ctx.store.get("device_code", key)
-    record = DeviceCode.model_validate(entry.value) if entry else None
-    if entry is None or record is None or record.client_id != client.client_id:
+    record = await ctx.tables.device_codes.get(key)
+    if record is None or record.client_id != client.client_id:
         raise InvalidGrantError(INVALID)
     if record.status == "denied":
         raise AccessDeniedError("The person refused.")
     if record.expires_at <= ctx.now():
         raise ExpiredTokenError("The device code has expired; start again.")
     if record.status == "pending":
-        await _wait(ctx, key, entry.version, record)
-    resource = target.resource_within(ctx, form, record.resource)
-    await answer.check_person(ctx, record.identity, client_id=client.client_id, resource=resource)
-    if await ctx.store.take("device_code", key) is None:
+        await _wait(ctx, key)
+    resource = target.resource_within(ctx, form.resources, record.resource)
+    await token_response.check_person(ctx, record.identity, client_id=client.client_id, resource=resource)
+    if await ctx.tables.device_codes.take(key) is None:
         raise InvalidGrantError(INVALID)
     given = await grant.create(
         ctx,
@@ -133,18 +125,21 @@ async def redeem(ctx: Context, client: Client, form: Form) -> dict[str, Any]:
     )
     await ctx.clients.touch(client)
     token = await refresh_token.issue(ctx, given) if client.allows_grant("refresh_token") else None
-    return await answer.bearer(ctx, given, resource=resource, scope=given.scope, refresh_token=token)
+    return await token_response.bearer(ctx, given, resource=resource, scope=given.scope, refresh_token=token)
 
 
-async def _wait(ctx: Context, key: str, version: int, record: DeviceCode) -> None:
-    """Note the poll and tell the device to go on, more slowly if it came too soon. A lost swap means that the
-    person has just decided, or another poll was noted: the next poll will see."""
+async def _wait(ctx: Context, key: str) -> None:
+    """Note the poll and tell the device to go on, more slowly if it came too soon. If the person has decided
+    meanwhile, the next poll will see."""
     now = ctx.now()
-    too_soon = now - record.polled_at < record.interval
-    interval = record.interval + INTERVAL if too_soon else record.interval
-    polled = record.model_copy(update={"polled_at": now, "interval": interval})
-    expires_at = record.expires_at + REMEMBERED
-    await ctx.store.swap("device_code", key, version, polled.model_dump(), expires_at=expires_at)
-    if too_soon:
-        raise SlowDownError(f"Poll every {interval} seconds at most.")
+
+    def polled(record: DeviceCode) -> DeviceCode | None:
+        if record.status != "pending":
+            return None
+        interval = record.interval + (INTERVAL if now - record.polled_at < record.interval else 0)
+        return record.model_copy(update={"polled_at": now, "interval": interval})
+
+    updated = await ctx.tables.device_codes.update(key, polled)
+    if updated is not None and updated.after.interval > updated.before.interval:
+        raise SlowDownError(f"Poll every {updated.after.interval} seconds at most.")
     raise AuthorizationPendingError("The person has not decided yet.")

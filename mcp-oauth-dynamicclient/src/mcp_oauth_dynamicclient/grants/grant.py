@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from ..context import Context
 from ..records import Client, Grant, Identity
 
-SWAP_ATTEMPTS = 50
-"""Each lost swap means that somebody else's succeeded; more than a burst of requests can cause."""
+UNASKED_LIFETIME = 30 * 86400
+"""Seconds until somebody whose OpenID provider gave no refresh token signs in there again."""
 
 
 def lifetime(ctx: Context, client: Client) -> float:
@@ -31,9 +31,11 @@ async def create(
     scope: str,
     redirect_host: str = "",
     lives: float,
+    ends_within: float | None = None,
 ) -> Grant:
-    """A new grant that ends in `lives` seconds unless it is used."""
+    """A new grant that ends in `lives` seconds unless it is used, and in `ends_within` however much it is."""
     now = ctx.now()
+    ends_at = now + (await _longest(ctx, identity) if ends_within is None else ends_within)
     grant = Grant(
         grant_id=secrets.token_urlsafe(16),
         client_id=client.client_id,
@@ -43,42 +45,53 @@ async def create(
         scope=scope,
         created_at=now,
         last_used_at=now,
+        ends_at=ends_at,
         redirect_host=redirect_host,
     )
     owners = [f"client:{client.client_id}"]
     if identity is not None:
         owners.append(f"user:{identity.user_id}")
-    await ctx.store.add("grant", grant.grant_id, grant.model_dump(), expires_at=now + lives, owners=owners)
+    await ctx.tables.grants.add(grant.grant_id, grant, expires_at=min(now + lives, ends_at), owners=owners)
     return grant
 
 
+async def _longest(ctx: Context, identity: Identity | None) -> float:
+    """Seconds a grant may live however much it is used. Where an OpenID provider cannot be asked again,
+    nobody tells us that somebody was disabled there, so they have to come by more often."""
+    longest = ctx.settings.grant_lifetime
+    if identity is None or identity.provider != "oidc" or await ctx.policy.can_ask_again(identity):
+        return longest
+    return min(longest, UNASKED_LIFETIME)
+
+
+def expiry(ctx: Context, grant: Grant, lives: float) -> float:
+    """When the grant expires that is used now and lives `lives` seconds after its last use."""
+    end = grant.created_at + ctx.settings.grant_lifetime if grant.ends_at is None else grant.ends_at
+    return min(ctx.now() + lives, end)
+
+
 async def load(ctx: Context, grant_id: str) -> Grant | None:
-    entry = await ctx.store.get("grant", grant_id)
-    return None if entry is None else Grant.model_validate(entry.value)
+    return await ctx.tables.grants.get(grant_id)
 
 
-async def touch(ctx: Context, grant_id: str, *, lives: float) -> Grant | None:
+async def touch(ctx: Context, grant: Grant, *, lives: float) -> Grant | None:
     """Note a use and let the grant live `lives` seconds from now; None when it has been revoked."""
-    for _ in range(SWAP_ATTEMPTS):
-        entry = await ctx.store.get("grant", grant_id)
-        if entry is None:
-            return None
-        now = ctx.now()
-        grant = Grant.model_validate(entry.value).model_copy(update={"last_used_at": now})
-        expires = max(now + lives, entry.expires_at or 0)
-        if await ctx.store.swap("grant", grant_id, entry.version, grant.model_dump(), expires_at=expires):
-            return grant
-    return await load(ctx, grant_id)
+    used = {"last_used_at": ctx.now()}
+    updated = await ctx.tables.grants.update(
+        grant.grant_id,
+        lambda found: found.model_copy(update=used),
+        expires_at=expiry(ctx, grant, lives),
+    )
+    return None if updated is None else updated.after
 
 
 async def revoke(ctx: Context, grant_id: str, why: str) -> bool:
     """Delete the grant and with it every token issued from it; False when there was none."""
-    entry = await ctx.store.get("grant", grant_id)
-    deleted = await ctx.store.delete("grant", grant_id)
-    async for token in ctx.store.list("refresh_token", f"grant:{grant_id}"):
-        await ctx.store.delete("refresh_token", token.key)
-    if deleted and entry is not None:
-        grant = Grant.model_validate(entry.value)
+    grant = await ctx.tables.grants.get(grant_id)
+    deleted = await ctx.tables.grants.delete(grant_id)
+    async for key, _ in ctx.tables.refresh_tokens.list(f"grant:{grant_id}"):
+        await ctx.tables.refresh_tokens.delete(key)
+    if deleted and grant is not None:
         ctx.audit.record(
             "grant.revoke",
             outcome="revoked",
@@ -101,11 +114,11 @@ async def revoke_user(ctx: Context, user_id: str, why: str) -> int:
 
 
 async def _revoke_owner(ctx: Context, owner: str, why: str) -> int:
-    keys = [entry.key async for entry in ctx.store.list("grant", owner)]
+    keys = [key async for key, _ in ctx.tables.grants.list(owner)]
     return sum([await revoke(ctx, key, why) for key in keys])
 
 
 async def list_user(ctx: Context, user_id: str) -> AsyncIterator[Grant]:
     """A person's live grants."""
-    async for entry in ctx.store.list("grant", f"user:{user_id}"):
-        yield Grant.model_validate(entry.value)
+    async for _, grant in ctx.tables.grants.list(f"user:{user_id}"):
+        yield grant

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from .. import scopes
 from ..clients import assertions
 from ..context import Context
 from ..errors import (
@@ -18,23 +19,25 @@ from ..errors import (
     UnauthorizedClientError,
 )
 from ..forms import Form
+from ..json_object import parse_object
 from ..records import Client, Identity
-from ..tokens import ASSERTION_ALGORITHMS
-from . import answer, grant, target
+from . import grant, target, token_response
 
 TYPE = "oauth-id-jag+jwt"
-PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
-"""For `authorization_grant_profiles_supported` in the metadata."""
 KEYS_LIFETIME = 300.0
 KEYS_INTERVAL = 30.0
 """Seconds the provider's keys are used; and before they are asked for again because of an unknown key."""
+RESTRICTIONS = {
+    "authorization_details": "grants less than a server here can enforce",
+    "cnf": "is bound to a key of the client, and access tokens here are not",
+}
+"""Claims that restrict what the assertion is good for: to drop one would grant more than the provider did."""
 
 
 class IdJagGrant:
     """Trusts ID_JAG_ISSUER, whose keys are at ID_JAG_JWKS_URI or where its discovery document says."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
+    def __init__(self) -> None:
         self._keys: dict[str, Any] = {"keys": []}
         self._fetched_at = float("-inf")
 
@@ -44,14 +47,14 @@ class IdJagGrant:
         if client.auth_method == "none":
             raise UnauthorizedClientError("Only confidential clients may use this grant.")
         try:
-            claims = await self._verify(form.require("assertion"), client)
+            claims = await self._verify(ctx, form.require("assertion"), client)
             resource = _resource(ctx, form, claims)
             identity = _identity(claims)
             await assertions.use_once(ctx, claims)
         except InvalidTokenError as error:
-            raise InvalidGrantError(error.description) from None
+            raise InvalidGrantError(error.reason) from error
         scope = _scope(form, claims)
-        await answer.check_person(ctx, identity, client_id=client.client_id, resource=resource)
+        await token_response.check_person(ctx, identity, client_id=client.client_id, resource=resource)
         given = await grant.create(
             ctx,
             client=client,
@@ -61,63 +64,67 @@ class IdJagGrant:
             lives=ctx.settings.access_token_lifetime,
         )
         await ctx.clients.touch(client)
-        return await answer.bearer(ctx, given, resource=resource, scope=scope)
+        return await token_response.bearer(ctx, given, resource=resource, scope=scope)
 
-    async def _verify(self, assertion: str, client: Client) -> dict[str, Any]:
+    async def _verify(self, ctx: Context, assertion: str, client: Client) -> dict[str, Any]:
         header, _ = assertions.unverified(assertion)
         if str(header.get("typ", "")).lower().removeprefix("application/") != TYPE:
             raise InvalidTokenError(f"The assertion must be of type {TYPE}.")
-        claims = await self._decode(assertion)
-        if claims.get("iss") != self._ctx.settings.id_jag_issuer:
+        claims = await self._decode(ctx, assertion)
+        if claims.get("iss") != ctx.settings.id_jag_issuer:
             raise InvalidTokenError("The assertion is not from the trusted identity provider.")
         if claims.get("client_id") != client.client_id:
             raise InvalidTokenError("The assertion was issued to another client.")
         if "iat" not in claims:
             raise InvalidTokenError("The assertion needs iat.")
+        for name, reason in RESTRICTIONS.items():
+            if name in claims:
+                raise InvalidTokenError(f"An assertion with {name} {reason}; ask for one without it.")
         return claims
 
-    async def _decode(self, assertion: str) -> dict[str, Any]:
-        keys = await self._load_keys(KEYS_LIFETIME)
+    async def _decode(self, ctx: Context, assertion: str) -> dict[str, Any]:
+        keys = await self._load_keys(ctx, KEYS_LIFETIME)
         try:
-            return self._check(assertion, keys)
+            return _check(ctx, assertion, keys)
         except InvalidTokenError:
-            fresh = await self._load_keys(KEYS_INTERVAL)
+            fresh = await self._load_keys(ctx, KEYS_INTERVAL)
             if fresh is keys:
                 raise
-            return self._check(assertion, fresh)
+            return _check(ctx, assertion, fresh)
 
-    def _check(self, assertion: str, keys: dict[str, Any]) -> dict[str, Any]:
-        audiences = (self._ctx.settings.issuer,)
-        return self._ctx.tokens.decode_assertion(assertion, keys, ASSERTION_ALGORITHMS, audiences)
-
-    async def _load_keys(self, lifetime: float) -> dict[str, Any]:
-        now = self._ctx.now()
+    async def _load_keys(self, ctx: Context, lifetime: float) -> dict[str, Any]:
+        now = ctx.now()
         if now - self._fetched_at >= lifetime:
-            self._keys = await self._fetch_keys()
+            self._keys = await _fetch_keys(ctx)
             self._fetched_at = now
         return self._keys
 
-    async def _fetch_keys(self) -> dict[str, Any]:
-        settings = self._ctx.settings
-        try:
-            url = settings.id_jag_jwks_uri
-            if url is None:
-                issuer = str(settings.id_jag_issuer).rstrip("/")
-                url = (await self._get(f"{issuer}/.well-known/openid-configuration"))["jwks_uri"]
-            keys = await self._get(str(url))
-            if not isinstance(keys.get("keys"), list):
-                raise TypeError  # noqa: TRY301  # every fault of the provider gets the same answer
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-            raise TemporarilyUnavailableError(
-                "The identity provider's keys cannot be read now; try again."
-            ) from None
-        return keys
 
-    async def _get(self, url: str) -> dict[str, Any]:
-        response = await self._ctx.http.get(url)
-        response.raise_for_status()
-        value: dict[str, Any] = response.json()
-        return value
+def _check(ctx: Context, assertion: str, keys: dict[str, Any]) -> dict[str, Any]:
+    audiences = (ctx.settings.issuer,)
+    return assertions.verify(assertion, keys, assertions.ALGORITHMS, audiences, ctx.now())
+
+
+async def _fetch_keys(ctx: Context) -> dict[str, Any]:
+    url = ctx.settings.id_jag_jwks_uri
+    try:
+        if url is None:
+            issuer = str(ctx.settings.id_jag_issuer).rstrip("/")
+            url = (await _get(ctx, f"{issuer}/.well-known/openid-configuration"))["jwks_uri"]
+        keys = await _get(ctx, str(url))
+        if not isinstance(keys.get("keys"), list):
+            raise TypeError("not a JSON Web Key Set")  # noqa: TRY301  # any fault gets the same answer
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TemporarilyUnavailableError(
+            "The identity provider's keys cannot be read now; try again."
+        ) from error
+    return keys
+
+
+async def _get(ctx: Context, url: str) -> dict[str, Any]:
+    response = await ctx.http.get(url)
+    response.raise_for_status()
+    return parse_object(response.content)
 
 
 def _resource(ctx: Context, form: Form, claims: dict[str, Any]) -> str:
@@ -127,16 +134,16 @@ def _resource(ctx: Context, form: Form, claims: dict[str, Any]) -> str:
     resource = ctx.resources.canonical(named) if isinstance(named, str) else None
     if resource is None:
         raise InvalidTokenError("The resource in the assertion must be one server of this gateway.")
-    if target.resource_of(ctx, form) not in (None, resource):
+    if target.named_resource(ctx, form.resources) not in (None, resource):
         raise InvalidTargetError("The resource is not the one in the assertion.")
     return resource
 
 
 def _scope(form: Form, claims: dict[str, Any]) -> str:
     allowed = claims.get("scope")
-    if isinstance(allowed, str) and target.DEFAULT_SCOPE not in allowed.split():
-        raise InvalidScopeError(f"The assertion does not allow the scope {target.DEFAULT_SCOPE}.")
-    return target.new_scope(form.get("scope"))
+    if isinstance(allowed, str) and scopes.MCP not in allowed.split():
+        raise InvalidScopeError(f"The assertion does not allow the scope {scopes.MCP}.")
+    return scopes.granted(form.get("scope"))
 
 
 def _identity(claims: dict[str, Any]) -> Identity:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .base import LoginProvider
 from .github import GitHub
-from .github_api import GitHubApi
-from .membership import Memberships
+from .guarded import GuardedProvider
 from .oidc import OpenIDProvider
+from .standing import Standings
 
 if TYPE_CHECKING:
+    import httpx
+
     from ..context import Context
+    from ..settings import Settings
 
-__all__ = ["GitHubApi", "LoginProvider", "Memberships", "label", "providers"]
+__all__ = ["LoginProvider", "Standings", "label", "only_provider", "providers"]
 
 
-def providers(ctx: Context) -> dict[str, LoginProvider]:
+def providers(
+    settings: Settings, http: httpx.AsyncClient, now: Callable[[], float]
+) -> dict[str, LoginProvider]:
     """The providers that are configured, by name, in the order in which they are offered."""
-    settings = ctx.settings
     found: dict[str, LoginProvider] = {}
     if settings.github_client_id:
-        api = GitHubApi(settings, ctx.http)
-        found["github"] = GitHub(api, Memberships(settings, ctx.store, api, ctx.now))
+        found["github"] = GuardedProvider(GitHub(settings, http))
     if settings.oidc_issuer:
-        found["oidc"] = OpenIDProvider(settings, ctx.http, ctx.now)
+        found["oidc"] = GuardedProvider(OpenIDProvider(settings, http, now))
     return found
 
 

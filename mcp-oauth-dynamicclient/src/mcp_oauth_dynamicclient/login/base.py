@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import AccessDeniedError, ServerError
 from ..records import Identity
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One trip to a provider; all of it stays on the server except `state`."""
+class UpstreamRequest:
+    """What one sign-in asks of a provider; all of it stays on the server except `state`."""
 
     state: str
     redirect_uri: str
@@ -23,21 +23,40 @@ class Attempt:
     """`login` or `select_account`, when the person must not just be waved through."""
 
 
+class SignedIn(NamedTuple):
+    """Who a person is, and what the provider gave for asking about them again."""
+
+    identity: Identity
+    token: str | None = None
+
+
+class StillVouched(NamedTuple):
+    """What a provider says about somebody who signed in before."""
+
+    token: str
+    """For asking the next time; providers may rotate it."""
+    groups: tuple[str, ...] | None = None
+    """None: the provider did not say."""
+
+
 class LoginProvider(Protocol):
     name: str
     """`github` or `oidc`; also the last segment of the callback's path."""
     label: str
     """What a person reads on the button: `Continue with <label>`."""
 
-    async def begin(self, attempt: Attempt) -> str:
+    async def begin(self, request: UpstreamRequest) -> str:
         """The URL at the provider where the person signs in."""
 
-    async def complete(self, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
+    async def complete(self, request: UpstreamRequest, answer: Mapping[str, str]) -> SignedIn:
         """The person, from the parameters of the provider's redirect back.
 
         Raises AccessDeniedError when the person refused, ServerError when the provider's answer is of no use,
         TemporarilyUnavailableError when it does not answer.
         """
+
+    async def ask_again(self, token: str, subject: str) -> StillVouched:
+        """Whether it still vouches for the person. AccessDeniedError when it does not; otherwise as above."""
 
 
 def authorization_code(label: str, answer: Mapping[str, str]) -> str:

@@ -11,6 +11,13 @@ def read(ctx: Context, request: Request, name: str) -> str | None:
     return request.cookies.get(_name(ctx, name))
 
 
+def names(ctx: Context, request: Request, prefix: str) -> list[str]:
+    """The cookies that this browser sent, of those whose name begins so."""
+    whole = _name(ctx, "")
+    found = [name.removeprefix(whole) for name in request.cookies if name.startswith(whole)]
+    return [name for name in found if name.startswith(prefix)]
+
+
 def write(ctx: Context, response: Response, name: str, value: str, lifetime: int) -> None:
     """`lifetime` is in seconds."""
     response.set_cookie(

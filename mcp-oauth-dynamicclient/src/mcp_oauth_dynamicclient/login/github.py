@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import httpx
+
 from ..errors import ServerError
 from ..records import Identity
-from .base import Attempt, authorization_code
+from ..settings import Settings
+from .base import SignedIn, StillVouched, UpstreamRequest, authorization_code
 from .github_api import GitHubApi
-from .membership import Memberships
 from .upstream import authorization_url, exchange_code
 
 
@@ -16,17 +18,16 @@ class GitHub:
     name = "github"
     label = "GitHub"
 
-    def __init__(self, api: GitHubApi, memberships: Memberships) -> None:
-        self._api = api
-        self._memberships = memberships
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+        self._api = GitHubApi(settings, http)
 
-    async def begin(self, attempt: Attempt) -> str:
+    async def begin(self, request: UpstreamRequest) -> str:
         scope = "read:user user:email" + (" read:org" if self._api.by_organisation else "")
-        extra = {"prompt": "select_account"} if attempt.prompt else {}
+        extra = {"prompt": "select_account"} if request.prompt else {}
         endpoint = f"{self._api.base}/login/oauth/authorize"
-        return authorization_url(endpoint, self._api.client_id, scope, attempt, **extra)
+        return authorization_url(endpoint, self._api.client_id, scope, request, **extra)
 
-    async def complete(self, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
+    async def complete(self, request: UpstreamRequest, answer: Mapping[str, str]) -> SignedIn:
         code = authorization_code(self.label, answer)
         tokens = await exchange_code(
             self._api.http,
@@ -34,15 +35,17 @@ class GitHub:
             f"{self._api.base}/login/oauth/access_token",
             (self._api.client_id, self._api.secret),
             code,
-            attempt,
+            request,
         )
         token = str(tokens["access_token"])
         identity = await self._identify(token)
         if self._api.by_organisation:
-            await self._memberships.remember(identity, token)
-        else:
-            await self._api.forget(token)
-        return identity
+            return SignedIn(identity, token)
+        await self._api.forget(token)
+        return SignedIn(identity)
+
+    async def ask_again(self, token: str, subject: str) -> StillVouched:
+        return StillVouched(token, await self._api.groups(token))
 
     async def _identify(self, token: str) -> Identity:
         user = await self._api.user(token)

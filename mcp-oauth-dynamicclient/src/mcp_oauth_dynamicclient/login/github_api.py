@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..errors import AccessDeniedError, OAuth2Error, ServerError
+from ..json_object import parse_json
 from ..settings import Settings
 from .upstream import json_object, send
 
@@ -43,10 +44,14 @@ class GitHubApi:
 
     async def groups(self, token: str) -> tuple[str, ...]:
         """`org` and, if a rule names one, `org/team`. AccessDeniedError when the token is no longer good."""
-        found = [str(org["login"]) for org in await self._pages(token, f"{self.url}/user/orgs")]
+        orgs = await self._pages(token, f"{self.url}/user/orgs")
+        found = [login for org in orgs if isinstance(login := org.get("login"), str)]
         if self._by_team:
             teams = await self._pages(token, f"{self.url}/user/teams")
-            found += [f"{team['organization']['login']}/{team['slug']}" for team in teams]
+            for team in teams:
+                org = team.get("organization")
+                if isinstance(org, dict):
+                    found.append(f"{org.get('login')}/{team.get('slug')}")
         return tuple(found)
 
     async def forget(self, token: str) -> None:
@@ -79,14 +84,22 @@ class GitHubApi:
             if following is None or not following.startswith(f"{self.url}/"):
                 break
             response = await self._get(token, following)
-            page = response.json() if response.status_code == 200 else None
-            if not isinstance(page, list):
+            page = _list(response)
+            if page is None:
                 if required:
                     raise ServerError("GitHub did not tell the person's organisations; approve read:org.")
                 break
             entries += page
             following = response.links.get("next", {}).get("url")
         return entries
+
+
+def _list(response: httpx.Response) -> list[dict[str, Any]] | None:
+    try:
+        page = parse_json(response.content) if response.status_code == 200 else None
+    except ValueError:
+        return None
+    return page if isinstance(page, list) and all(isinstance(entry, dict) for entry in page) else None
 
 
 def _api_url(base: str) -> str:

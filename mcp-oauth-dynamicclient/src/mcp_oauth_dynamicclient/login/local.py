@@ -1,4 +1,4 @@
-"""Local accounts: argon2id hashes in the store, attempts throttled per account and per address."""
+"""Local accounts: argon2id hashes in the store; whoever guesses is slowed down."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from ..context import Context
 from ..errors import AccessDeniedError, TooManyRequestsError
 from ..records import Account, Identity
-from ..store import Store
+from ..store import Store, Table
+from . import throttle
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?")
 SHORTEST_PASSWORD = 10
-WINDOW = 900
-"""Seconds over which attempts are counted."""
-PER_ACCOUNT = 20
-"""Attempts on one account before it has to wait; a right password starts the count anew."""
-PER_ADDRESS = 100
 REFUSED = "That name and password do not match."
 
 _hasher = PasswordHasher()
@@ -32,22 +28,23 @@ class AccountError(ValueError):
     """What an operator asked for cannot be done; the message says why."""
 
 
-async def authenticate(ctx: Context, name: str, password: str, address: str) -> Identity:
+async def authenticate(
+    ctx: Context, name: str, password: str, address: str, browser: str | None = None
+) -> Identity:
     """The person. AccessDeniedError for a wrong name and a wrong password alike, which take equally long;
-    TooManyRequestsError after too many attempts, whether the account exists or not."""
+    TooManyRequestsError when they come too fast, whether the account exists or not.
+
+    `browser` is one that signed in to this account before; what others try does not slow it down.
+    """
     name = name.strip().lower()
-    counter = f"login:account:{name[:64]}"
-    by_account = await ctx.store.increment(counter, window=WINDOW)
-    by_address = await ctx.store.increment(f"login:address:{address}", window=WINDOW)
-    if by_account > PER_ACCOUNT or by_address > PER_ADDRESS:
-        _audit(ctx, "refused", name, address, "too many attempts")
-        raise TooManyRequestsError("Too many attempts; wait a quarter of an hour and try again.", WINDOW)
-    account = await find(ctx.store, name)
-    right = await _verify(account.password_hash if account else _NOBODY, password)
-    if account is None or not right or account.disabled:
-        _audit(ctx, "refused", name, address, "wrong name or password")
-        raise AccessDeniedError(REFUSED)
-    await ctx.store.delete("counter", counter)
+    try:
+        await throttle.count(ctx, name, address, browser)
+        account = await _check(ctx.store, name, password)
+    except (AccessDeniedError, TooManyRequestsError) as error:
+        user = f"local:{name[:64]}"
+        ctx.audit.record("login", outcome="refused", user=user, address=address, error=error)
+        raise
+    await throttle.forgive(ctx, name, address, browser)
     if _hasher.check_needs_rehash(account.password_hash):
         await set_password(ctx.store, account.name, password)
     return Identity(
@@ -57,6 +54,14 @@ async def authenticate(ctx: Context, name: str, password: str, address: str) -> 
         name=account.full_name,
         email=account.email,
     )
+
+
+async def _check(store: Store, name: str, password: str) -> Account:
+    account = await find(store, name)
+    right = await _verify(account.password_hash if account else _NOBODY, password)
+    if account is None or not right or account.disabled:
+        raise AccessDeniedError(REFUSED)
+    return account
 
 
 async def add_account(
@@ -97,23 +102,22 @@ async def remove_account(store: Store, name: str) -> None:
 
 
 async def list_accounts(store: Store) -> AsyncIterator[Account]:
-    async for entry in store.list("account"):
-        yield Account.model_validate(entry.value)
+    async for _, account in _accounts(store).list():
+        yield account
 
 
 async def find(store: Store, name: str) -> Account | None:
-    entry = await store.get("account", name)
-    return Account.model_validate(entry.value) if entry else None
+    return await _accounts(store).get(name)
 
 
 async def _change(store: Store, name: str, **changes: object) -> None:
-    while True:
-        entry = await store.get("account", name)
-        if entry is None:
-            raise AccountError(f"there is no account {name}")
-        changed = Account.model_validate(entry.value).model_copy(update=changes)
-        if await store.swap("account", name, entry.version, changed.model_dump()):
-            return
+    updated = await _accounts(store).update(name, lambda found: found.model_copy(update=changes))
+    if updated is None:
+        raise AccountError(f"there is no account {name}")
+
+
+def _accounts(store: Store) -> Table[Account]:
+    return Table(store, "account", Account)
 
 
 async def _hash(password: str) -> str:
@@ -129,7 +133,3 @@ async def _verify(stored: str, password: str) -> bool:
             return await asyncio.to_thread(_hasher.verify, stored, password)
         except (Argon2Error, InvalidHashError):
             return False
-
-
-def _audit(ctx: Context, outcome: str, name: str, address: str, reason: str) -> None:
-    ctx.audit.record("login", outcome=outcome, user=f"local:{name[:64]}", reason=reason, address=address)

@@ -16,8 +16,8 @@ from joserfc.jwk import KeySet
 from ..errors import AccessDeniedError, ServerError
 from ..records import Identity
 from ..settings import Settings
-from .base import Attempt, authorization_code
-from .upstream import authorization_url, exchange_code, json_object, send
+from .base import SignedIn, StillVouched, UpstreamRequest, authorization_code
+from .upstream import authorization_url, exchange_code, json_object, refresh, send
 
 ALGORITHMS = (
     "RS256",
@@ -50,45 +50,71 @@ class OpenIDProvider:
         self._scope = "openid profile email" + (" groups" if settings.allowed_oidc_groups else "")
         self._http = http
         self._now = now
+        self._may_ask_for_offline_access = True
         self._metadata: dict[str, Any] = {}
         self._keys: KeySet | None = None
         self._read_at = 0.0
         self._reading = asyncio.Lock()
 
-    async def begin(self, attempt: Attempt) -> str:
+    async def begin(self, request: UpstreamRequest) -> str:
         metadata = await self._discover()
         supported = metadata.get("scopes_supported")
         scope = self._scope.split()
         if isinstance(supported, list):
             scope = [name for name in scope if name == "openid" or name in supported]
-        extra = {"prompt": attempt.prompt} if attempt.prompt else {}
+            # A refresh token of the provider's, to ask with whether the person is still known there.
+            if "offline_access" in supported and self._may_ask_for_offline_access:
+                scope.append("offline_access")
+        extra = {"prompt": request.prompt} if request.prompt else {}
         endpoint = str(metadata["authorization_endpoint"])
         return authorization_url(
-            endpoint, self._client[0], " ".join(scope), attempt, nonce=attempt.nonce, **extra
+            endpoint, self._client[0], " ".join(scope), request, nonce=request.nonce, **extra
         )
 
-    async def complete(self, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
+    async def complete(self, request: UpstreamRequest, answer: Mapping[str, str]) -> SignedIn:
         metadata = await self._discover()
         named = answer.get("iss")
         promised = metadata.get("authorization_response_iss_parameter_supported")
         if named != self._issuer and (named is not None or promised):
             raise ServerError(f"The answer is not from {self.label} (RFC 9207).")
+        if answer.get("error") == "invalid_scope" and self._may_ask_for_offline_access:
+            # It offers the scope, but not to this client.
+            self._may_ask_for_offline_access = False
+            raise ServerError(
+                f"{self.label} grants no offline access, so it is no longer asked for: try again."
+            )
         code = authorization_code(self.label, answer)
-        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         tokens = await exchange_code(
             self._http,
             self.label,
             str(metadata["token_endpoint"]),
             self._client,
             code,
-            attempt,
-            basic="client_secret_basic" in methods,
+            request,
+            basic=_wants_basic(metadata),
         )
-        claims = await self._id_token(tokens, attempt)
-        return self._identity(claims, await self._userinfo(metadata, tokens, claims))
+        claims = await self._id_token(tokens, request.nonce)
+        identity = self._identity(claims, await self._userinfo(metadata, tokens, claims))
+        return SignedIn(identity, _refresh_token(tokens))
 
-    async def _id_token(self, tokens: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
-        """The claims of a valid ID token (OpenID Connect Core section 3.1.3.7)."""
+    async def ask_again(self, token: str, subject: str) -> StillVouched:
+        metadata = await self._discover()
+        endpoint = str(metadata["token_endpoint"])
+        tokens = await refresh(
+            self._http, self.label, endpoint, self._client, token, basic=_wants_basic(metadata)
+        )
+        claims = {"sub": subject}
+        if "id_token" in tokens:
+            claims = await self._id_token(tokens, None)
+            if claims.get("sub") != subject:
+                raise ServerError(f"{self.label} answered about another person than it was asked about.")
+        told = await self._userinfo(metadata, tokens, claims) | claims
+        groups = _groups(told) if "groups" in told else None
+        return StillVouched(_refresh_token(tokens) or token, groups)
+
+    async def _id_token(self, tokens: dict[str, Any], nonce: str | None) -> dict[str, Any]:
+        """The claims of a valid ID token (OpenID Connect Core section 3.1.3.7); without a nonce of one that
+        came with a refresh (section 12.2)."""
         text = tokens.get("id_token")
         if not isinstance(text, str):
             raise ServerError(f"{self.label} sent no ID token.")
@@ -100,23 +126,15 @@ class OpenIDProvider:
             except (JoseError, ValueError):
                 # Perhaps signed with a key that is newer than what we know; asked for once.
                 token = jwt.decode(text, await self._key_set(fresh=True), algorithms=algorithms)
-            expected = {
-                "iss": {"essential": True, "value": self._issuer},
-                "nonce": {"essential": True, "value": attempt.nonce},
-            }
-            claims = CodeIDToken(
-                token.claims,
-                token.header,
-                options=expected,
-                params={
-                    "client_id": self._client[0],
-                    "nonce": attempt.nonce,
-                    "access_token": tokens["access_token"],
-                },
-            )
+            expected: dict[str, Any] = {"iss": {"essential": True, "value": self._issuer}}
+            params = {"client_id": self._client[0], "access_token": tokens["access_token"]}
+            if nonce is not None:
+                expected["nonce"] = {"essential": True, "value": nonce}
+                params["nonce"] = nonce
+            claims = CodeIDToken(token.claims, token.header, options=expected, params=params)
             claims.validate(now=int(self._now()), leeway=LEEWAY)
-        except (JoseError, ValueError):
-            raise ServerError(f"The ID token of {self.label} is not valid.") from None
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ServerError(f"The ID token of {self.label} is not valid.") from error
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         if self._client[0] not in audience:
             raise ServerError(f"The ID token of {self.label} is for somebody else.")
@@ -144,7 +162,6 @@ class OpenIDProvider:
         if not isinstance(subject, str) or not subject or len(subject) > 255:
             raise AccessDeniedError(f"{self.label} did not say who signed in.")
         email = _verified_email(signed) or _verified_email(told)
-        groups = claims.get("groups")
         login = claims.get("preferred_username") or email or subject
         name = claims.get("name")
         return Identity(
@@ -153,7 +170,7 @@ class OpenIDProvider:
             login=str(login)[:200],
             name=str(name)[:200] if name else None,
             email=email,
-            groups=tuple(str(group) for group in groups) if isinstance(groups, list) else (),
+            groups=_groups(claims),
         )
 
     async def _discover(self) -> dict[str, Any]:
@@ -180,6 +197,22 @@ class OpenIDProvider:
                 raise ServerError(f"{uri} is not a JSON Web Key Set.")
             self._keys = KeySet.import_key_set({"keys": keys["keys"]})
         return self._keys
+
+
+def _wants_basic(metadata: dict[str, Any]) -> bool:
+    return "client_secret_basic" in metadata.get(
+        "token_endpoint_auth_methods_supported", ["client_secret_basic"]
+    )
+
+
+def _refresh_token(tokens: dict[str, Any]) -> str | None:
+    token = tokens.get("refresh_token")
+    return token if isinstance(token, str) and token else None
+
+
+def _groups(claims: dict[str, Any]) -> tuple[str, ...]:
+    groups = claims.get("groups")
+    return tuple(str(group) for group in groups) if isinstance(groups, list) else ()
 
 
 def _verified_email(claims: dict[str, Any]) -> str | None:

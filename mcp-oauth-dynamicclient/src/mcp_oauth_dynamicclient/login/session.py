@@ -13,14 +13,13 @@ COOKIE = "session"
 
 
 async def start(ctx: Context, request: Request, response: Response, identity: Identity) -> None:
-    """Sign the browser in under a new secret; whoever was signed in before is signed out."""
+    """Sign the browser in under a new secret; the one before is signed out."""
     await end(ctx, request, response)
     secret = new_secret()
     lifetime = ctx.settings.session_lifetime
-    await ctx.store.put(
-        "session",
+    await ctx.tables.sessions.put(
         digest(secret),
-        identity.model_dump(),
+        identity,
         expires_at=ctx.now() + lifetime,
         owners=[f"user:{identity.user_id}"],
     )
@@ -30,15 +29,14 @@ async def start(ctx: Context, request: Request, response: Response, identity: Id
 async def current(ctx: Context, request: Request) -> Identity | None:
     """Who is signed in, if they are still admitted."""
     secret = cookies.read(ctx, request, COOKIE)
-    entry = await ctx.store.get("session", digest(secret)) if secret else None
-    if entry is None:
+    identity = await ctx.tables.sessions.get(digest(secret)) if secret else None
+    if identity is None:
         return None
-    identity = Identity.model_validate(entry.value)
     return None if await ctx.policy.still_allowed(identity) else identity
 
 
 async def end(ctx: Context, request: Request, response: Response) -> None:
     secret = cookies.read(ctx, request, COOKIE)
     if secret:
-        await ctx.store.delete("session", digest(secret))
+        await ctx.tables.sessions.delete(digest(secret))
     cookies.forget(ctx, response, COOKIE)

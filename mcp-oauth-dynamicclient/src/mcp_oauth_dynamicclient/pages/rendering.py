@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..bridge_wheel import install_line
 from .connect import ways_to_connect
+from .phone import qr_code
 from .static import STYLE_VERSION
 
 if TYPE_CHECKING:
@@ -21,9 +24,14 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 def moment(seconds: float) -> str:
-    """`23 November 2026, 18:22 UTC`"""
+    """As `23 November 2026, 18:22 UTC`."""
     when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
+
+
+def cut(text: str, most: int = 60) -> str:
+    """What a stranger wrote, at most `most` characters of it, with "…" where more is left out."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def iso(seconds: float) -> str:
@@ -37,7 +45,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(moment=moment, iso=iso)
+templates.filters.update(moment=moment, iso=iso, cut=cut, qr_code=qr_code)
 
 
 def render(
@@ -47,31 +55,37 @@ def render(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     form_targets: tuple[str, ...] = (),
+    copying: bool = False,
     **values: object,
 ) -> HTMLResponse:
-    """A page. `form_targets` are URLs that answering a form on it may redirect to, besides this server."""
+    """A page. `form_targets` are URLs that answering a form on it may redirect to, besides this server.
+    `copying` adds the one script there is, for copy buttons; no page on which something is decided has it."""
+    nonce = secrets.token_urlsafe(16) if copying else ""
     text = templates.get_template(template).render(
         issuer=ctx.settings.issuer,
         host=urlsplit(ctx.settings.issuer).netloc,
         style=f"{ctx.settings.issuer}/static/style.css?v={STYLE_VERSION}",
         icon=f"{ctx.settings.issuer}/static/icon.svg?v={STYLE_VERSION}",
+        nonce=nonce,
         **values,
     )
-    return HTMLResponse(text, status, {**page_headers(ctx, form_targets), **(headers or {})})
+    return HTMLResponse(text, status, {**page_headers(ctx, form_targets, nonce), **(headers or {})})
 
 
-def page_headers(ctx: Context, form_targets: tuple[str, ...] = ()) -> dict[str, str]:
+def page_headers(ctx: Context, form_targets: tuple[str, ...] = (), nonce: str = "") -> dict[str, str]:
     issuer = ctx.settings.issuer
     targets = " ".join(["'self'", *(form_source(target) for target in form_targets)])
     policy = (
         f"default-src 'none'; style-src {issuer}; img-src {issuer}; form-action {targets};"
         " frame-ancestors 'none'; base-uri 'none'"
     )
+    if nonce:
+        policy += f"; script-src 'nonce-{nonce}'"
     return {
         "Content-Security-Policy": policy,
         "X-Frame-Options": "DENY",
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",  # with no-referrer, forms would send `Origin: null`
         "Cache-Control": "no-store",
     }
 
@@ -90,29 +104,13 @@ def form_source(url: str) -> str:
     return f"{parts.scheme}:"
 
 
-def error_page(
-    ctx: Context,
-    title: str,
-    sentence: str,
-    hint: str = "",
-    status: int = 400,
-    *,
-    again: str | None = None,
-    again_label: str = "Start again",
-) -> HTMLResponse:
-    """What went wrong and what to do; `again` is a link of our own that starts over."""
-    return render(
-        ctx, "error.html", status=status,
-        title=title, sentence=sentence, hint=hint, again=again, again_label=again_label,
-    )  # fmt: skip
-
-
 def server_page(
     ctx: Context, resource: str, status: int = 401, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
     """What a browser sees at a server's URL: what this is, and how to connect each client to it."""
     name = ctx.resources.name(resource)
+    install = install_line(ctx.settings, ctx.bridge_wheel)
     return render(
-        ctx, "server.html", status=status, headers=headers,
-        resource=resource, name=name, ways=ways_to_connect(name, resource),
+        ctx, "server.html", status=status, headers=headers, copying=True,
+        resource=resource, name=name, ways=ways_to_connect(name, resource, install),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The store: the few atomic operations OAuth needs (design section 6).
+"""The store: the few atomic operations that OAuth needs.
 
 Two implementations, chosen by `STORE_URL`, pass one contract suite (`tests/test_store.py`):
 `sqlite:///path` (WAL, survives restarts) and `redis://` / `rediss://` (several replicas behave as one).
@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 Kind = Literal[
     "account",  # key: name
+    "card",  # what a server last said of itself: key is its resource identifier
     "client",  # key: client_id; dynamic and pre-registered clients
     "code",  # key: hash of the code
     "counter",  # rate limits and throttles, see `increment`
@@ -22,13 +23,20 @@ Kind = Literal[
     "grant",  # key: grant_id; owners: user:<user_id>, client:<client_id>
     "jti",  # assertion ids seen (private_key_jwt, ID-JAG): key is issuer and jti
     "key",  # signing keys, private part encrypted: key is the kid
-    "membership",  # what GitHub last said about a person's organisations: key is the user id
+    "membership",  # what a login provider last said about a person: key is the user id
     "login",  # the state parameter of a sign-in at a provider: taken once
     "refresh_token",  # key: hash of the token; owner: grant:<grant_id>
     "revoked",  # key: jti of a single revoked access token, until it expires
+    "server",  # a server that the edge has had: key is its name, gone when it was away for long
     "session",  # a signed-in browser: key is the hash of its cookie; owner: user:<user_id>
+    "statement_key",  # keys of identity statements, private part encrypted: key is the kid
+    "tools",  # a digest of what a server last said its tools are: key is its resource identifier
     "user_code",  # key: normalised user code -> {"device_code": hash}
 ]
+
+
+PING, PING_WINDOW = "ping", 60.0
+"""The counter that `ping` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +47,6 @@ class Entry:
     value: dict[str, Any]
     version: int
     expires_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """So many times in so many seconds, counted as `increment` counts."""
-
-    counter: str
-    allowed: int
-    window: float
 
 
 class Store(Protocol):
@@ -71,7 +70,7 @@ class Store(Protocol):
         expires_at: float | None = None,
         owners: Sequence[str] = (),
     ) -> None:
-        """Create or replace, whatever is there; expiry and owners are replaced too."""
+        """Create or replace; expiry and owners are replaced too."""
 
     async def get(self, kind: Kind, key: str) -> Entry | None: ...
 
@@ -98,24 +97,13 @@ class Store(Protocol):
     async def increment(self, key: str, *, window: float) -> int:
         """Add one to a counter that ends `window` seconds after its first increment; the new count."""
 
-    async def put_within(
-        self,
-        limit: Limit,
-        kind: Kind,
-        key: str,
-        value: dict[str, Any],
-        *,
-        expires_at: float | None = None,
-    ) -> bool:
-        """Count and put in one step; False, with nothing put, once the limit is passed."""
-
     async def ping(self) -> None:
-        """Raise StoreUnavailable unless a read would work now."""
+        """Raise StoreUnavailable unless a read and a write would work now."""
 
     async def close(self) -> None: ...
 
 
 def new_version() -> int:
-    """Never used before, so that an entry deleted and made anew cannot be taken for the old one; it is not a
-    secret, so it need not ask the kernel."""
+    """A number never used before: an entry that was deleted and created again has another version. It is no
+    secret, so it does not come from the kernel."""
     return random.getrandbits(53)

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from .base import Entry, Kind, Limit, Store
+from .base import Entry, Kind, Store
 
 MAX_AGE = 0.5
 REMEMBERED = 20_000
@@ -26,7 +26,7 @@ class RecentStore:
         self._reads: dict[Name, asyncio.Task[Entry | None]] = {}
 
     async def recent(self, kind: Kind, key: str) -> Entry | None:
-        """As `get`, at most MAX_AGE seconds old; the same object for as long as nothing was read anew."""
+        """As `get`, at most MAX_AGE seconds old; the same object until the store is read again."""
         name = (kind, key)
         known = self._known.get(name)
         if known is not None and time.monotonic() - known[0] < MAX_AGE:
@@ -35,17 +35,6 @@ class RecentStore:
         if read is None:
             read = self._reads[name] = asyncio.create_task(self._read(name))
         return await asyncio.shield(read)
-
-    def unchanged(self, entries: Sequence[tuple[Name, Entry | None]] | None) -> bool:
-        """Whether `recent` would give these very entries without asking the store; False for None."""
-        if entries is None:
-            return False
-        oldest = time.monotonic() - MAX_AGE
-        for name, entry in entries:
-            known = self._known.get(name)
-            if known is None or known[0] <= oldest or known[1] is not entry:
-                return False
-        return True
 
     async def _read(self, name: Name) -> Entry | None:
         task = asyncio.current_task()
@@ -130,20 +119,6 @@ class RecentStore:
 
     async def increment(self, key: str, *, window: float) -> int:
         return await self._store.increment(key, window=window)
-
-    async def put_within(
-        self,
-        limit: Limit,
-        kind: Kind,
-        key: str,
-        value: dict[str, Any],
-        *,
-        expires_at: float | None = None,
-    ) -> bool:
-        try:
-            return await self._store.put_within(limit, kind, key, value, expires_at=expires_at)
-        finally:
-            self._changed(kind, key)
 
     async def ping(self) -> None:
         await self._store.ping()

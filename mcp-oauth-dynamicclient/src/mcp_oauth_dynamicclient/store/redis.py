@@ -8,25 +8,28 @@ connection lost before the answer) and still does its work once, because version
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from redis.asyncio import Connection, ConnectionPool
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
-from ..errors import StoreUnavailable
-from .base import Entry, Kind, Limit, new_version
-from .batch import Batch, Script
+from .base import PING, PING_WINDOW, Entry, Kind, new_version
+from .reasons import redis_unavailable
 
 PREFIX = "{mcp-oauth}:"
 """In braces: all keys share one slot of a Redis Cluster, as scripts over several keys need."""
 PAGE = 200
+CONNECTIONS = 32
+"""Open at once; who comes later waits for a free one."""
+TIMEOUT = 2.0
+"""Seconds to wait for a free connection, for a new one, and for each answer."""
+RETRIES = 2
+FIELDS = ("value", "version", "expires")
 
 COMMON = """
 local function live(entry, now)
@@ -46,55 +49,58 @@ local function expire(entry, expires)
   if expires == 'inf' then redis.call('PERSIST', entry)
   else redis.call('PEXPIREAT', entry, string.format('%.0f', tonumber(expires) * 1000 + 1)) end
 end
-local function drop(entry, key)
-  local indexes = redis.call('HGET', entry, 'indexes')
+local function unfile(indexes, key)
   if indexes then
     for _, index in ipairs(cjson.decode(indexes)) do redis.call('ZREM', index, key) end
   end
+end
+local function drop(entry, key)
+  unfile(redis.call('HGET', entry, 'indexes'), key)
   redis.call('DEL', entry)
 end
+-- HSET comes before any other change: out of memory, Redis refuses it only while nothing is changed yet.
 local function write(entry, key, value, version, expires, indexes, now)
-  drop(entry, key)
+  local before = redis.call('HGET', entry, 'indexes')
   redis.call('HSET', entry, 'value', value, 'version', version, 'expires', expires, 'indexes', indexes)
+  unfile(before, key)
   file(indexes, key, expires, now)
   expire(entry, expires)
-end
-local function count(counter, ends, now)
-  if not live(counter, now) then
-    redis.call('DEL', counter)
-    redis.call('HSET', counter, 'expires', ends)
-    expire(counter, ends)
-  end
-  return redis.call('HINCRBY', counter, 'count', 1)
 end
 """
 
 
-def _script(work: str) -> Script:
-    return Script(COMMON + work)
-
-
-PUT = _script("""
+PUT = (
+    COMMON
+    + """
 local key, value, version, expires, indexes, now = unpack(ARGV)
 write(KEYS[1], key, value, version, expires, indexes, now)
 return 1
-""")
-ADD = _script("""
+"""
+)
+ADD = (
+    COMMON
+    + """
 local key, value, version, expires, indexes, now = unpack(ARGV)
 if live(KEYS[1], now) then
   return redis.call('HGET', KEYS[1], 'version') == version and 1 or 0
 end
 write(KEYS[1], key, value, version, expires, indexes, now)
 return 1
-""")
-TAKE = _script("""
+"""
+)
+TAKE = (
+    COMMON
+    + """
 local key, now = unpack(ARGV)
 if not live(KEYS[1], now) then return false end
 local value = redis.call('HGET', KEYS[1], 'value')
 drop(KEYS[1], key)
 return value
-""")
-SWAP = _script("""
+"""
+)
+SWAP = (
+    COMMON
+    + """
 local key, old, value, version, expires, now = unpack(ARGV)
 if not live(KEYS[1], now) then return 0 end
 local found = redis.call('HGET', KEYS[1], 'version')
@@ -104,37 +110,39 @@ redis.call('HSET', KEYS[1], 'value', value, 'version', version, 'expires', expir
 file(redis.call('HGET', KEYS[1], 'indexes'), key, expires, now)
 expire(KEYS[1], expires)
 return 1
-""")
-INCREMENT = _script("""
+"""
+)
+INCREMENT = (
+    COMMON
+    + """
 local ends, now = unpack(ARGV)
-return count(KEYS[1], ends, now)
-""")
-PUT_WITHIN = _script("""
-local key, value, version, expires, indexes, now, allowed, ends = unpack(ARGV)
-if count(KEYS[2], ends, now) > tonumber(allowed) then return 0 end
-write(KEYS[1], key, value, version, expires, indexes, now)
-return 1
-""")
-
-
-class PackingConnection(Connection):
-    """Packs commands by hiredis, which redis-py does by itself only in its blocking connections."""
-
-    _serializer = HiredisRespSerializer()
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        packed: list[bytes] = self._serializer.pack(*args)
-        return packed
+if not live(KEYS[1], now) then
+  redis.call('HSET', KEYS[1], 'expires', ends, 'count', 0)
+  expire(KEYS[1], ends)
+end
+return redis.call('HINCRBY', KEYS[1], 'count', 1)
+"""
+)
 
 
 class RedisStore:
     def __init__(self, url: str, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        # A pool for its reading of the URL: `rediss` and `unix` bring connections of their own.
-        pool: Any = ConnectionPool.from_url(
-            url, connection_class=PackingConnection, retry=Retry(NoBackoff(), 0), decode_responses=True
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=TIMEOUT,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
+            decode_responses=True,
         )
-        self._batch = Batch(pool.make_connection())
+        self._redis = Redis.from_pool(pool)
+        self._add = self._redis.register_script(ADD)
+        self._put = self._redis.register_script(PUT)
+        self._take = self._redis.register_script(TAKE)
+        self._swap = self._redis.register_script(SWAP)
+        self._increment = self._redis.register_script(INCREMENT)
 
     async def add(
         self,
@@ -146,7 +154,7 @@ class RedisStore:
         owners: Sequence[str] = (),
     ) -> bool:
         arguments = self._arguments(kind, key, value, expires_at, owners)
-        return bool(await _run(self._batch.script(ADD, [_name(kind, key)], arguments)))
+        return bool(await _run(self._add([_name(kind, key)], arguments)))
 
     async def put(
         self,
@@ -157,16 +165,14 @@ class RedisStore:
         expires_at: float | None = None,
         owners: Sequence[str] = (),
     ) -> None:
-        await _run(
-            self._batch.script(PUT, [_name(kind, key)], self._arguments(kind, key, value, expires_at, owners))
-        )
+        arguments = self._arguments(kind, key, value, expires_at, owners)
+        await _run(self._put([_name(kind, key)], arguments))
 
     async def get(self, kind: Kind, key: str) -> Entry | None:
-        fields = await _run(self._batch.command("HMGET", _name(kind, key), "value", "version", "expires"))
-        return self._entry(key, fields)
+        return self._entry(key, await _run(self._redis.hmget(_name(kind, key), FIELDS)))
 
     async def take(self, kind: Kind, key: str) -> dict[str, Any] | None:
-        value = await _run(self._batch.script(TAKE, [_name(kind, key)], [key, self._now()]))
+        value = await _run(self._take([_name(kind, key)], [key, self._now()]))
         return None if value is None else from_json(value)
 
     async def swap(
@@ -186,43 +192,33 @@ class RedisStore:
             _score(expires_at),
             self._now(),
         ]
-        return bool(await _run(self._batch.script(SWAP, [_name(kind, key)], arguments)))
+        return bool(await _run(self._swap([_name(kind, key)], arguments)))
 
     async def delete(self, kind: Kind, key: str) -> bool:
         return await self.take(kind, key) is not None
 
     async def list(self, kind: Kind, owner: str | None = None) -> AsyncIterator[Entry]:
-        members = self._batch.command("ZRANGEBYSCORE", _index(kind, owner), f"({self._now()}", "+inf")
-        keys = await _run(members)
+        keys = await _run(self._redis.zrangebyscore(_index(kind, owner), f"({self._now()}", "+inf"))
         for start in range(0, len(keys), PAGE):
             page = keys[start : start + PAGE]
-            for entry in await asyncio.gather(*(self.get(kind, key) for key in page)):
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in page:
+                pipeline.hmget(_name(kind, key), FIELDS)
+            for key, fields in zip(page, await _run(pipeline.execute()), strict=True):
+                entry = self._entry(key, fields)
                 if entry is not None:
                     yield entry
 
     async def increment(self, key: str, *, window: float) -> int:
         now = self._now()
-        return int(await _run(self._batch.script(INCREMENT, [_name("counter", key)], [now + window, now])))
-
-    async def put_within(
-        self,
-        limit: Limit,
-        kind: Kind,
-        key: str,
-        value: dict[str, Any],
-        *,
-        expires_at: float | None = None,
-    ) -> bool:
-        keys = [_name(kind, key), _name("counter", limit.counter)]
-        arguments = self._arguments(kind, key, value, expires_at, ())
-        ends = self._now() + limit.window
-        return bool(await _run(self._batch.script(PUT_WITHIN, keys, [*arguments, limit.allowed, ends])))
+        return int(await _run(self._increment([_name("counter", key)], [now + window, now])))
 
     async def ping(self) -> None:
-        await _run(self._batch.command("EXISTS", _index("key", None)))
+        await self.get("key", "")
+        await self.increment(PING, window=PING_WINDOW)
 
     async def close(self) -> None:
-        await self._batch.close()
+        await self._redis.aclose()
 
     def _arguments(
         self, kind: Kind, key: str, value: dict[str, Any], expires_at: float | None, owners: Sequence[str]
@@ -244,7 +240,7 @@ async def _run(command: Awaitable[Any]) -> Any:
     try:
         return await command
     except (RedisError, OSError) as error:
-        raise StoreUnavailable from error
+        raise redis_unavailable(error) from error
 
 
 def _name(kind: str, key: str) -> str:

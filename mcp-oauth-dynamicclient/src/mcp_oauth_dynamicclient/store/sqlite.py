@@ -15,14 +15,14 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from ..errors import SettingsError, StoreUnavailable
-from .base import Entry, Kind, Limit, new_version
+from ..errors import SettingsError
+from .base import PING, PING_WINDOW, Entry, Kind, new_version
+from .reasons import sqlite_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ BUSY, BUSY_PAUSE = 5.0, 0.01
 CHECKPOINT_AFTER = 500
 """Transactions after which the WAL goes into the file; some 10 MB."""
 LONG_WAL = 16_000
-"""Pages (of 4 KiB) in the WAL at which writers wait until it begins anew."""
+"""Pages (of 4 KiB) in the WAL at which writers wait until it is reset."""
 
 
 class SqliteStore:
@@ -75,6 +75,8 @@ class SqliteStore:
         self._purge_at = 0.0
         self._written = 0
         self._checkpoint: asyncio.Task[None] | None = None
+        self._damaged = False
+        """An operation met a damaged page; others may still succeed, until the whole file is found sound."""
 
     async def add(
         self,
@@ -160,27 +162,11 @@ class SqliteStore:
         now = self._now()
         return await self._run(lambda db: _increment(db, key, now, window))
 
-    async def put_within(
-        self,
-        limit: Limit,
-        kind: Kind,
-        key: str,
-        value: dict[str, Any],
-        *,
-        expires_at: float | None = None,
-    ) -> bool:
-        now = self._now()
-
-        def work(db: sqlite3.Connection) -> bool:
-            if _increment(db, limit.counter, now, limit.window) > limit.allowed:
-                return False
-            _write(db, kind, key, value, expires_at, ())
-            return True
-
-        return await self._run(work)
-
     async def ping(self) -> None:
-        await self._run(lambda db: db.execute("SELECT count(*) FROM pragma_table_info('entry')"), write=False)
+        if self._damaged:
+            await self._run(_inspect, write=False)
+            self._damaged = False
+        await self.increment(PING, window=PING_WINDOW)
 
     async def close(self) -> None:
         if self._checkpoint is not None:
@@ -198,8 +184,10 @@ class SqliteStore:
                     result = self._transaction(work) if write else work(self._connected())
                 break
             except (sqlite3.Error, OSError) as error:
+                if _is_damage(error):
+                    self._damaged = True
                 if not _is_busy(error) or time.monotonic() > give_up:
-                    raise StoreUnavailable from error
+                    raise sqlite_unavailable(error) from error
             await asyncio.sleep(BUSY_PAUSE)
         if self._written >= CHECKPOINT_AFTER and (self._checkpoint is None or self._checkpoint.done()):
             self._written = 0
@@ -233,9 +221,22 @@ def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
+def _is_damage(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _inspect(db: sqlite3.Connection) -> None:
+    """Raises DatabaseError, SQLITE_CORRUPT, unless the whole file is sound."""
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        error = sqlite3.DatabaseError(found)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+
 def _connect(path: str) -> sqlite3.Connection:
     if path != MEMORY:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
@@ -264,8 +265,8 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
 
 
 def _checkpoint(path: str) -> None:
-    """Move what is committed from the WAL into the file, beside readers and writers. The WAL begins anew with
-    the next write after which nothing is left to move; where writers never pause, they are made to."""
+    """Move what is committed from the WAL into the file, beside readers and writers. SQLite resets the WAL
+    with the next write once everything has been moved; writers that never pause are made to wait for that."""
     if path == MEMORY:
         return
     try:

@@ -35,9 +35,11 @@ async def bearer(
 async def check_person(
     ctx: Context, identity: Identity | None, *, client_id: str, resource: str | None
 ) -> None:
-    """The person behind a grant must still be admitted; otherwise no token, but the grant is kept."""
+    """The person behind a grant must still be admitted; otherwise no token, but the grant is kept. A login
+    provider that can be asked again is asked first."""
     if identity is None:
         return
+    await ctx.policy.renew(identity)
     reason = await ctx.policy.still_allowed(identity)
     if reason is not None:
         user = identity.user_id

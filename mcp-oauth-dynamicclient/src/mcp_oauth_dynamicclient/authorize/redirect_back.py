@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
@@ -11,9 +10,6 @@ from fastapi.responses import RedirectResponse
 from .. import pages
 from ..context import Context
 from ..errors import OAuth2Error
-
-NOT_ALLOWED = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
-"""In an error_description (RFC 6749 section 4.1.2.1)."""
 
 
 def answer_url(ctx: Context, redirect_uri: str, state: str | None, answer: dict[str, str]) -> str:
@@ -26,11 +22,11 @@ def answer_url(ctx: Context, redirect_uri: str, state: str | None, answer: dict[
 def error_url(ctx: Context, redirect_uri: str, state: str | None, error: OAuth2Error) -> str:
     answer = {"error": error.error or "server_error"}
     if error.description:
-        answer["error_description"] = NOT_ALLOWED.sub("?", error.description)
+        answer["error_description"] = error.description
     return answer_url(ctx, redirect_uri, state, answer)
 
 
-def send_back(ctx: Context, request: Request, url: str, client_name: str, *, approved: bool) -> Response:
+def redirect_back(ctx: Context, request: Request, url: str, client_name: str, *, approved: bool) -> Response:
     """Take the browser to the client.
 
     Browsers apply a page's form-action to every redirect that follows its form, those that the client makes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mcp_streamablehttp_proxy.deadlines import Deadlines
+from mcp_streamablehttp_proxy.session.deadlines import Deadlines
 
 
 async def test_what_is_not_called_off_happens_in_order() -> None:

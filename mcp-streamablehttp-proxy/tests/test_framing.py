@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp_streamablehttp_proxy import jsonrpc
-from mcp_streamablehttp_proxy.framing import LineSplitter, Oversize
-from mcp_streamablehttp_proxy.jsonrpc import Kind, MessageError
-from mcp_streamablehttp_proxy.streams import parse_event_id
+from mcp_streamablehttp_proxy._common import jsonrpc
+from mcp_streamablehttp_proxy._common.jsonrpc import Kind, MessageError
+from mcp_streamablehttp_proxy.session.streams import parse_event_id
+from mcp_streamablehttp_proxy.wire.lines import LineSplitter, Oversize
+
+from .support import Json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -62,7 +63,7 @@ def test_windows_line_ends_and_an_unfinished_line() -> None:
 
 @given(ids, st.text(), json_values, extra_members, st.sampled_from([None, 1, "\t"]))
 def test_a_request_is_read_and_renumbered_without_loss(
-    id_: Any, method: str, params: Any, extra: dict[str, Any], indent: Any
+    id_: str | int, method: str, params: object, extra: Json, indent: str | int | None
 ) -> None:
     original = {"jsonrpc": "2.0", "id": id_, "method": method, "params": params, **extra}
     message = jsonrpc.parse(json.dumps(original, indent=indent).encode())
@@ -82,7 +83,7 @@ def test_any_bytes_are_a_message_or_a_message_error(data: bytes) -> None:
 
 
 @given(st.integers(), ids)
-def test_a_result_is_a_response(value: int, id_: Any) -> None:
+def test_a_result_is_a_response(value: int, id_: str | int) -> None:
     message = jsonrpc.parse(jsonrpc.result(json.dumps(id_).encode(), jsonrpc.encode({"v": value % 2**60})))
     assert message.kind is Kind.RESPONSE
     assert message.result is not None

@@ -10,13 +10,13 @@ __all__ = ["MCPSession", "MCPSessionManager", "Server", "Settings", "create_app"
 if TYPE_CHECKING:
     from .app import create_app
     from .serve import run_server
-    from .session import Session as MCPSession
-    from .session import Sessions as MCPSessionManager
+    from .session.session import Session as MCPSession
+    from .session.sessions import Sessions as MCPSessionManager
     from .settings import Server, Settings
 
 _PLACES = {
-    "MCPSession": ("session", "Session"),
-    "MCPSessionManager": ("session", "Sessions"),
+    "MCPSession": ("session.session", "Session"),
+    "MCPSessionManager": ("session.sessions", "Sessions"),
     "Server": ("settings", "Server"),
     "Settings": ("settings", "Settings"),
     "create_app": ("app", "create_app"),

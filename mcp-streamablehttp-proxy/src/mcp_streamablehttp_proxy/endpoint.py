@@ -1,101 +1,163 @@
-"""The `/mcp` endpoint of one server: checks, then one of the two eras."""
+"""The endpoint of one server: checks, then one of the two eras, or the transport before them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-from . import jsonrpc
-from .call import ChildError
-from .http import Disconnected, Receive, Refused, Request, Scope, Send, read_body, read_headers
-from .jsonrpc import Message, MessageError
-from .legacy import LegacyEra
+from ._common import jsonrpc
+from ._common.channel import ChannelError, Unavailable
+from ._common.identity_header import REVOKED
+from ._common.jsonrpc import Kind, Message, MessageError
+from ._common.replica_set import ReplicaSet
+from ._common.versions import HANDSHAKE_VERSIONS
+from .handshake_era import HandshakeEra
+from .http_sse import MESSAGES, STREAM, HttpSse
 from .metrics import ServerMetrics
-from .modern.era import ModernEra
-from .pool import Pool, Unavailable
+from .modern_era import ModernEra
+from .request.owned_state import OwnedState
 from .security import Guard
-from .settings import HANDSHAKE_VERSIONS, Server, Settings
+from .server.pool import Pool
+from .settings import Server, Settings
+from .tool_calls import ToolCalls
+from .wire.http import Disconnected, Headers, Receive, Refused, Request, Scope, Send, read_body, read_headers
 
 log = logging.getLogger(__name__)
 
-_HANDSHAKE: Final = frozenset(version.encode() for version in HANDSHAKE_VERSIONS)
-_VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
-_VERSION_END: Final = b'/protocolVersion"'
+_HANDSHAKE = frozenset(version.encode() for version in HANDSHAKE_VERSIONS)
+_NOTHING: Mapping[str, Any] = {}
+_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
+_VERSION_END = b'/protocolVersion"'
 """What a body with that key contains: searched for in every body, so as short as can be."""
+
+
+def last_segment(path: str) -> str:
+    """Of a path, with or without a slash at its end."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
 class Endpoint:
     """Plain ASGI. Every failure leaves as an HTTP status with a JSON-RPC error."""
 
     def __init__(
-        self, server: Server, settings: Settings, guard: Guard, pool: Pool, metrics: ServerMetrics
+        self,
+        server: Server,
+        settings: Settings,
+        guard: Guard,
+        pool: Pool,
+        metrics: ServerMetrics,
+        replicas: ReplicaSet | None,
     ) -> None:
         self.server = server
         self.pool = pool
-        self.legacy = LegacyEra(server, settings, pool, metrics)
-        self.modern = ModernEra(server, settings, pool, metrics)
+        owned = OwnedState(replicas) if replicas else None
+        self._calls = ToolCalls(server.name, metrics)
+        self.handshake = HandshakeEra(server, settings, pool, metrics, self._calls)
+        self.modern = ModernEra(server, settings, pool, metrics, self._calls, owned)
+        self.http_sse = (
+            HttpSse(server, settings, self.handshake, metrics, self._calls) if settings.sse else None
+        )
         self._guard = guard
         self._max_body = settings.max_body
+        self._public_url = settings.public_url
         self._metrics = metrics
         self._active = 0
         self._quiet: asyncio.Event | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope["method"], {}, "", receive, send)
-        era = "handshake"
+        request.revoked = scope.get("state", _NOTHING).get(REVOKED)
         self._active += 1
         try:
             request.headers = headers = read_headers(scope)
             self._guard.check(headers)
             request.principal = self._guard.principal(headers)
-            version = headers.get(b"mcp-protocol-version")
-            modern = version is not None and version not in _HANDSHAKE
-            if request.method == "POST":
-                _check_content_type(headers.get(b"content-type", b""))
-                request.body = await read_body(receive, headers, self._max_body)
-                self._metrics.received.inc(len(request.body))
-                if modern or _says_modern(request):
-                    era = "modern"
-                    await self.modern.handle(request)
-                else:
-                    await self.legacy.post(request)
-            elif modern or request.method not in ("GET", "DELETE"):
-                await self._refuse(request, _not_allowed(modern))
-            elif request.method == "GET":
-                await self.legacy.get(request)
+            if self.http_sse is None or (place := last_segment(scope["path"])) == "mcp":
+                await self._streamable(request)
             else:
-                await self.legacy.delete(request)
+                await self._http_sse(self.http_sse, place, request, scope)
         except Disconnected:
+            self._note_unsent(request, "cancelled")
             return
         except Refused as refusal:
             await self._refuse(request, refusal)
         except MessageError as problem:
             await self._refuse(request, Refused(400, problem.code, problem.reason))
-        except ChildError as problem:
-            await self._refuse(request, Refused(502, jsonrpc.INTERNAL_ERROR, str(problem)))
         except Unavailable as problem:
             retry = [(b"retry-after", b"%d" % problem.retry_after)]
             await self._refuse(request, Refused(503, jsonrpc.INTERNAL_ERROR, str(problem), headers=retry))
+        except ChannelError as problem:
+            await self._refuse(request, Refused(502, jsonrpc.INTERNAL_ERROR, str(problem)))
         finally:
             self._active -= 1
             if self._quiet is not None and not self._active:
                 self._quiet.set()
-        self._metrics.answered(era, request.status)
+        self._metrics.answered(request.era, request.status)
+
+    async def _streamable(self, request: Request) -> None:
+        """Streamable HTTP, of both eras."""
+        version = request.headers.get(b"mcp-protocol-version")
+        modern = version is not None and version not in _HANDSHAKE
+        if request.method == "POST":
+            await self._read(request)
+            if modern or _says_modern(request):
+                request.era = "modern"
+                await self.modern.handle(request)
+            else:
+                await self.handshake.post(request)
+        elif modern or request.method not in ("GET", "DELETE"):
+            raise _not_allowed(b"POST" if modern else b"GET, POST, DELETE")
+        elif request.method == "GET":
+            await self.handshake.get(request)
+        else:
+            await self.handshake.delete(request)
+
+    async def _http_sse(self, transport: HttpSse, place: str, request: Request, scope: Scope) -> None:
+        wanted = "GET" if place == STREAM else "POST"
+        if request.method != wanted:
+            raise _not_allowed(wanted.encode())
+        if place == STREAM:
+            await transport.get(request, self._public_path(scope, MESSAGES))
+        else:
+            await self._read(request)
+            await transport.post(request, scope.get("query_string", b""))
+
+    async def _read(self, request: Request) -> None:
+        _check_content(request.headers)
+        request.body = await read_body(request.receive, request.headers, self._max_body)
+        self._metrics.received.inc(len(request.body))
+
+    def _public_path(self, scope: Scope, place: str) -> str:
+        """What clients have to write for an address beside that of the request."""
+        path: str = scope["path"]
+        if self._public_url is not None:
+            root = scope.get("root_path", "")
+            path = urlsplit(self._public_url.base).path + path.removeprefix(root)
+        return quote(f"{path.rstrip('/').rpartition('/')[0]}/{place}")
 
     def sweep(self) -> None:
         """Close idle sessions, end idle children."""
-        self.legacy.sweep()
+        self.handshake.sweep()
         self.pool.reap()
 
     def drain(self) -> None:
         self.modern.drain()
-        self.legacy.drain()
+        self.handshake.drain()
+        if self.http_sse is not None:
+            self.http_sse.drain()
+
+    def abandon(self, reason: str) -> None:
+        """Answer all open calls with an error."""
+        self.modern.parked.close()
+        self.pool.abandon(reason)
 
     async def close(self) -> None:
         self.modern.close()
-        self.legacy.close()
+        self.handshake.close()
         await self.pool.close()
 
     async def retire(self) -> None:
@@ -112,23 +174,41 @@ class Endpoint:
         if request.status:
             log.warning("answer cut short", extra={"server": self.server.name, "reason": refusal.reason})
             return
+        self._note_unsent(request, "failed" if refusal.status >= 500 else "refused")
         id_ = refusal.id or _id_of(request.body)
         body = jsonrpc.error(id_, refusal.code, refusal.reason, refusal.data)
         await request.respond(refusal.status, body, refusal.headers)
 
+    def _note_unsent(self, request: Request, outcome: str) -> None:
+        """Calls of tools that were not sent on their way are calls all the same to who reads of them."""
+        for message in _messages(request.body):
+            if message.kind is Kind.REQUEST and message.id not in request.sent:
+                self._calls.unsent(message, request.principal, outcome, request.begun)
 
-def _check_content_type(value: bytes) -> None:
+
+def _messages(body: bytes) -> list[Message]:
+    """The messages of a body that are any."""
+    try:
+        batch = jsonrpc.split_batch(body) if body.lstrip(b" \t\r\n")[:1] == b"[" else [body]
+        return [jsonrpc.parse(item) for item in batch]
+    except MessageError:
+        return []
+
+
+def _check_content(headers: Headers) -> None:
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refused(415, -32600, "Content-Encoding is not supported; send the body as it is")
+    value = headers.get(b"content-type", b"")
     if value != b"application/json" and value.partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, -32600, "Content-Type must be application/json")
 
 
-def _not_allowed(modern: bool) -> Refused:
-    allow = b"POST" if modern else b"GET, POST, DELETE"
+def _not_allowed(allow: bytes) -> Refused:
     return Refused(405, -32600, "method not allowed", headers=[(b"allow", allow)])
 
 
 def _says_modern(request: Request) -> bool:
-    """Whether a body without the header of the stateless era carries its envelope all the same; not
+    """Whether a body without the header of the modern era carries its envelope all the same; not
     where the headers name both a session and a version that has sessions."""
     if b"mcp-session-id" in request.headers and b"mcp-protocol-version" in request.headers:
         return False

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from queue import Full, Queue
-from typing import Final, Literal
+from typing import Literal
 
-_PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
-_WAITING: Final = 10_000
+_WAITING = 10_000
 """Records that may wait to be written; more are dropped."""
 
 
@@ -61,6 +61,13 @@ def configure(level: str, form: Literal["text", "json"], file: str | None = None
     listener.start()
     atexit.register(listener.stop)
     logging.basicConfig(level=level.upper(), handlers=[_Enqueue(queue)], force=True)
+    hush()
+
+
+def hush() -> None:
+    """Keep what libraries say of their requests out of the log: whole addresses and headers hold secrets."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _Enqueue(QueueHandler):

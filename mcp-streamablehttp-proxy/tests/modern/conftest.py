@@ -2,134 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from mcp_streamablehttp_proxy.modern.rounds import Rounds
+from mcp_streamablehttp_proxy._common.modern_to_handshake import OpenCall
+from mcp_streamablehttp_proxy._common.parked_calls import ParkedCalls
 from mcp_streamablehttp_proxy.settings import Settings
 
-VERSION = "2026-07-28"
-PREFIX = "io.modelcontextprotocol/"
-SERVERS = Path(__file__).parents[1] / "servers"
-COMMANDS: dict[str, tuple[str, ...]] = {
-    name: (sys.executable, str(SERVERS / f"{name}.py")) for name in ("handshake", "modern")
-}
-ALL: dict[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}}
-NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-
-
-@dataclass
-class Events:
-    """Messages of an event stream as they arrive; None at its end."""
-
-    response: httpx.Response
-
-    def __post_init__(self) -> None:
-        self._lines = self.response.aiter_lines()
-
-    async def next(self) -> Any:
-        async for line in self._lines:
-            if line.startswith("data: "):
-                return json.loads(line[6:])
-        return None
-
-
-@dataclass
-class Modern:
-    http: httpx.AsyncClient
-    headers: dict[str, str] = field(default_factory=dict)
-    capabilities: dict[str, Any] = field(default_factory=dict)
-    path: str = "/mcp"
-    running: Any = None
-    _id: int = 0
-
-    def request(self, method: str, /, meta: object = None, **params: Any) -> dict[str, Any]:
-        """A request with its envelope; `meta` adds to that, or takes away with None."""
-        self._id += 1
-        envelope: dict[str, Any] = {
-            f"{PREFIX}protocolVersion": VERSION,
-            f"{PREFIX}clientInfo": {"name": "test", "version": "1"},
-            f"{PREFIX}clientCapabilities": self.capabilities,
-        }
-        envelope.update(meta if isinstance(meta, dict) else {})
-        params["_meta"] = {key: value for key, value in envelope.items() if value is not None}
-        return {"jsonrpc": "2.0", "id": f"r{self._id}", "method": method, "params": params}
-
-    def headers_for(self, body: dict[str, Any], **others: str | None) -> dict[str, str]:
-        headers: dict[str, str | None] = {
-            "accept": "application/json, text/event-stream",
-            "content-type": "application/json",
-            "mcp-protocol-version": VERSION,
-            "mcp-method": body.get("method"),
-            **self.headers,
-        }
-        if (member := NAMES.get(body.get("method", ""))) is not None:
-            headers["mcp-name"] = body["params"].get(member)
-        headers.update({name.replace("_", "-"): value for name, value in others.items()})
-        return {name: value for name, value in headers.items() if value is not None}
-
-    async def post(self, body: dict[str, Any], **headers: str | None) -> httpx.Response:
-        return await self.http.post(self.path, json=body, headers=self.headers_for(body, **headers))
-
-    async def ask(self, method: str, /, meta: object = None, **params: Any) -> dict[str, Any]:
-        """The last message of the answer."""
-        messages = read(await self.post(self.request(method, meta, **params)))
-        last: dict[str, Any] = messages[-1]
-        return last
-
-    async def call(self, name: str, /, **arguments: Any) -> dict[str, Any]:
-        return await self.ask("tools/call", name=name, arguments=arguments)
-
-    async def text(self, name: str, /, **arguments: Any) -> str:
-        answer = await self.call(name, **arguments)
-        text: str = answer["result"]["content"][0]["text"]
-        return text
-
-    @contextlib.asynccontextmanager
-    async def stream(self, body: dict[str, Any], **headers: str) -> AsyncIterator[Events]:
-        sent = self.headers_for(body, **headers)
-        async with self.http.stream("POST", self.path, json=body, headers=sent) as response:
-            yield Events(response)
-
-    @contextlib.asynccontextmanager
-    async def listen(self, **wanted: object) -> AsyncIterator[Events]:
-        async with self.stream(self.request("subscriptions/listen", notifications=wanted)) as events:
-            yield events
-
-    def able(self, **capabilities: Any) -> Modern:
-        """The same client with capabilities; all of them if none is named."""
-        return Modern(self.http, self.headers, capabilities or ALL, self.path, self.running, self._id + 1000)
-
-    def user(self, name: str) -> Modern:
-        headers = {**self.headers, "x-user-id": name}
-        return Modern(self.http, headers, self.capabilities, self.path, self.running)
-
-    @property
-    def era(self) -> Any:
-        """The part of the proxy that answers this client."""
-        return self.running.app.hub.endpoints["default"].modern
-
-
-def read(response: httpx.Response) -> list[Any]:
-    if response.headers["content-type"].startswith("text/event-stream"):
-        return [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")]
-    return [response.json()]
+from ..support import Read, Start
+from .support import COMMANDS, Commands, Front, Impatient, Modern, read
 
 
 @pytest.fixture(name="messages")
-def _messages() -> Callable[[httpx.Response], list[Any]]:
+def _messages() -> Read:
     return read
 
 
 @pytest.fixture
-def commands() -> dict[str, tuple[str, ...]]:
+def commands() -> Commands:
     return COMMANDS
 
 
@@ -139,26 +29,24 @@ def settings() -> type[Settings]:
 
 
 @pytest.fixture
-def impatient() -> Callable[..., Modern]:
+def impatient() -> Impatient:
     """Set how long, and how many, calls wait for their clients."""
 
     def change(client: Modern, **limits: Any) -> Modern:
-        client.era.rounds = Rounds(**limits)
+        parked: ParkedCalls[OpenCall] = ParkedCalls(**limits)
+        client.era.parked = client.endpoint.pool.openers.parked = parked
         return client
 
     return change
 
 
-Front = Callable[..., Awaitable[Modern]]
-
-
 @pytest.fixture
-def front(start: Callable[..., Awaitable[Any]]) -> Front:
-    """A client of a new proxy: `front("handshake", isolation=...)`; `client.app` is the proxy's."""
+def front(start: Start) -> Front:
+    """A client of a new proxy: `front("handshake", isolation=...)`; `client.running` is the proxy."""
 
     async def run(child: str, **options: Any) -> Modern:
         running = await start(command=COMMANDS[child], **options)
-        return Modern(running.http, running=running)
+        return Modern(running.http, running)
 
     return run
 
@@ -167,6 +55,13 @@ def front(start: Callable[..., Awaitable[Any]]) -> Front:
 async def translated(front: Front) -> Modern:
     """In front of a child that only knows the handshake."""
     return await front("handshake")
+
+
+@pytest.fixture
+async def known(front: Front) -> Modern:
+    """A client that the gateway knows, whose calls stay on one process; the child knows the handshake."""
+    client = await front("handshake", settings=Settings(trust_identity=True), isolation="user")
+    return client.user("ada")
 
 
 @pytest.fixture

@@ -8,21 +8,24 @@ from typing import Any
 
 import pytest
 
+from ..support import Client, Json, Read, Running, Start
+from .support import Commands
+
 PREFIX = "io.modelcontextprotocol/"
 
 
 @pytest.fixture(params=["session", "shared"])
-async def running(request: pytest.FixtureRequest, start: Any, commands: Any) -> Any:
+async def running(request: pytest.FixtureRequest, start: Start, commands: Commands) -> Running:
     return await start(command=commands["modern"], isolation=request.param)
 
 
-async def open_session(running: Any, **capabilities: Any) -> Any:
+async def open_session(running: Running, **capabilities: Any) -> Client:
     client = running.client()
     await client.initialize(**capabilities)
     return client
 
 
-async def test_initialize_is_answered_from_the_discovery(running: Any) -> None:
+async def test_initialize_is_answered_from_the_discovery(running: Running) -> None:
     client = running.client()
     result = await client.initialize("2025-06-18")
     assert result["protocolVersion"] == "2025-06-18"
@@ -31,7 +34,7 @@ async def test_initialize_is_answered_from_the_discovery(running: Any) -> None:
     assert not {"resultType", "supportedVersions", "ttlMs", "cacheScope"} & set(result)
 
 
-async def test_requests_get_an_envelope_and_keep_the_rest(start: Any, commands: Any) -> None:
+async def test_requests_get_an_envelope_and_keep_the_rest(start: Start, commands: Commands) -> None:
     client = await open_session(await start(command=commands["modern"]), sampling={"vendor": 1})
     seen = json.loads(await client.call("params", x=1.5))
     assert seen["arguments"] == {"x": 1.5}
@@ -42,7 +45,7 @@ async def test_requests_get_an_envelope_and_keep_the_rest(start: Any, commands: 
     }
 
 
-async def test_results_lose_what_only_the_other_era_says(running: Any) -> None:
+async def test_results_lose_what_only_the_other_era_says(running: Running) -> None:
     client = await open_session(running)
     tools = (await client.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).json()
     assert set(tools["result"]) == {"tools"}
@@ -50,21 +53,21 @@ async def test_results_lose_what_only_the_other_era_says(running: Any) -> None:
     assert echo["result"] == {"content": [{"type": "text", "text": "hello"}], "x-odd": [1]}
 
 
-async def test_errors_pass(running: Any) -> None:
+async def test_errors_pass(running: Running) -> None:
     client = await open_session(running)
     answer = (await client.post(client.tool("none"))).json()
     assert answer["error"] == {"code": -32602, "message": "no tool none"}
 
 
 @pytest.mark.parametrize("method", ["ping", "logging/setLevel", "resources/unsubscribe"])
-async def test_what_the_child_does_not_know_is_answered_for_it(running: Any, method: str) -> None:
+async def test_what_the_child_does_not_know_is_answered_for_it(running: Running, method: str) -> None:
     client = await open_session(running)
     params = {"level": "debug", "uri": "test://one"}
     response = await client.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     assert response.json() == {"jsonrpc": "2.0", "id": 1, "result": {}}
 
 
-async def test_the_sessions_log_level_goes_into_requests(running: Any, read: Any) -> None:
+async def test_the_sessions_log_level_goes_into_requests(running: Running, read: Read) -> None:
     client = await open_session(running)
     assert [m.get("method") for m in read(await client.post(client.tool("log")))] == [None]
     level = {"jsonrpc": "2.0", "id": 1, "method": "logging/setLevel", "params": {"level": "debug"}}
@@ -73,7 +76,7 @@ async def test_the_sessions_log_level_goes_into_requests(running: Any, read: Any
     assert [m["params"]["data"] for m in logged[:-1]] == ["debug", "error"]
 
 
-async def test_progress_comes_under_the_clients_token(running: Any, read: Any) -> None:
+async def test_progress_comes_under_the_clients_token(running: Running, read: Read) -> None:
     client = await open_session(running)
     body = client.tool("progress", {"progressToken": "mine"})
     *progress, last = read(await client.post(body))
@@ -81,7 +84,7 @@ async def test_progress_comes_under_the_clients_token(running: Any, read: Any) -
     assert last["id"] == body["id"]
 
 
-async def test_input_required_becomes_requests_to_the_session(running: Any) -> None:
+async def test_input_required_becomes_requests_to_the_session(running: Running) -> None:
     client = await open_session(running, elicitation={}, sampling={}, roots={})
     async with client.stream(client.tool("greet")) as events:
         asked = await events.message()
@@ -96,12 +99,12 @@ async def test_input_required_becomes_requests_to_the_session(running: Any) -> N
     assert done["result"]["content"][0]["text"] == "Hi, Ada, 1"
 
 
-async def answer(client: Any, asked: dict[str, Any], result: dict[str, Any]) -> None:
+async def answer(client: Client, asked: Json, result: Json) -> None:
     response = await client.post({"jsonrpc": "2.0", "id": asked["id"], "result": result})
     assert response.status_code == 202
 
 
-async def test_a_refused_elicitation_counts_as_cancelled_a_refused_sampling_fails(running: Any) -> None:
+async def test_a_refused_elicitation_counts_as_cancelled_a_refused_sampling_fails(running: Running) -> None:
     client = await open_session(running, elicitation={}, sampling={}, roots={})
     error = {"code": -1, "message": "no, thanks"}
     async with client.stream(client.tool("greet")) as events:
@@ -118,8 +121,8 @@ async def test_a_refused_elicitation_counts_as_cancelled_a_refused_sampling_fail
     assert failed["error"]["message"] == "the client did not answer sampling/createMessage: no, thanks"
 
 
-async def test_a_question_is_answered_by_its_own_session_only(running: Any) -> None:
-    able: dict[str, Any] = {"elicitation": {}, "sampling": {}, "roots": {}}
+async def test_a_question_is_answered_by_its_own_session_only(running: Running) -> None:
+    able: Json = {"elicitation": {}, "sampling": {}, "roots": {}}
     client, other = [await open_session(running, **able) for _ in range(2)]
     async with client.stream(client.tool("greet")) as events:
         asked = await events.message()
@@ -130,7 +133,7 @@ async def test_a_question_is_answered_by_its_own_session_only(running: Any) -> N
                 assert message["params"]["messages"][0]["content"]["text"] == "Ada"
 
 
-async def test_changes_are_listened_for_and_told_on_the_sessions_stream(running: Any) -> None:
+async def test_changes_are_listened_for_and_told_on_the_sessions_stream(running: Running) -> None:
     client = await open_session(running)
     subscribe = {"method": "resources/subscribe", "params": {"uri": "test://one"}}
     assert (await client.post({"jsonrpc": "2.0", "id": 1, **subscribe})).json()["result"] == {}
@@ -144,7 +147,7 @@ async def test_changes_are_listened_for_and_told_on_the_sessions_stream(running:
     assert again == changed, "what ends a subscription is no matter of the session"
 
 
-async def test_cancellation_reaches_the_child(running: Any) -> None:
+async def test_cancellation_reaches_the_child(running: Running) -> None:
     client = await open_session(running)
     quiet = int(await client.call("running"))
     body = client.tool("hang")
@@ -158,7 +161,7 @@ async def test_cancellation_reaches_the_child(running: Any) -> None:
     assert (await hanging).json()["error"]["message"] == "request cancelled: cancelled by the client"
 
 
-async def test_a_child_that_dies_answers_its_calls_with_an_error(running: Any) -> None:
+async def test_a_child_that_dies_answers_its_calls_with_an_error(running: Running) -> None:
     client = await open_session(running)
     answered = (await client.post(client.tool("exit"))).json()
     assert "exited with status 3" in answered["error"]["message"]

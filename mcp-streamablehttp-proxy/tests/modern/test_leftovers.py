@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import Any
 
-from mcp_streamablehttp_proxy.modern.errand import Errand
-from mcp_streamablehttp_proxy.modern.party import Party
+import pytest
+from mcp_streamablehttp_proxy._common.modern_to_handshake import OpenCall
+from mcp_streamablehttp_proxy.request.client_call import ClientCall
+from mcp_streamablehttp_proxy.server.places import Place
+
+from ..support import Json
+from .support import Impatient, Modern
 
 NAME = "test_input_required_result_elicitation"
 
@@ -18,11 +22,14 @@ def living(kind: type) -> int:
     return sum(isinstance(one, kind) for one in gc.get_objects())
 
 
-async def test_clients_that_leave_leave_nothing_behind(translated: Any, impatient: Any) -> None:
+async def test_clients_that_leave_leave_nothing_behind(
+    translated: Modern, impatient: Impatient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_streamablehttp_proxy.server.questions.PATIENCE", 0.5)
     client = impatient(translated.able(), patience=0.5)
-    before = living(Errand), living(Party)
+    before = living(ClientCall), living(OpenCall)
 
-    async def leave(body: dict[str, Any]) -> None:
+    async def leave(body: Json) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 await client.post(body)
@@ -38,9 +45,14 @@ async def test_clients_that_leave_leave_nothing_behind(translated: Any, impatien
     wrong = client.request("tools/call", name=NAME, requestState="x")
     for _ in range(5):
         await asyncio.gather(*(leave(body) for body in (hang, hang, ask, wrong)), listen_and_leave())
-    child = await client.running.app.hub.endpoints["default"].pool.joint("", "modern")
-    while len(client.era.rounds) or tuple(child.owners) or child.busy:
+    places = client.endpoint.pool._all_places()
+
+    def free(place: Place) -> bool:
+        assert place.backend is not None
+        return place.backend.free
+
+    while len(client.era.parked) or not all(place.idle and free(place) for place in places):
         await asyncio.sleep(0.01)
     assert await client.text("test_running") == "0"
     assert await client.text("test_trigger_resource_update") == "updated 0"
-    assert (living(Errand), living(Party)) == before
+    assert (living(ClientCall), living(OpenCall)) == before

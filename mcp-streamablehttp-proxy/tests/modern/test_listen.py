@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
+from mcp_streamablehttp_proxy.settings import Settings
+
+from ..support import Start
+from .support import Front, Modern
 
 PREFIX = "io.modelcontextprotocol/"
 TEXT, BINARY = "test://static-text", "test://static-binary"
 
 
-async def test_the_first_message_says_what_will_be_told(translated: Any) -> None:
+async def test_the_first_message_says_what_will_be_told(translated: Modern) -> None:
     wanted = {
         "toolsListChanged": True,
         "promptsListChanged": False,
@@ -25,13 +28,14 @@ async def test_the_first_message_says_what_will_be_told(translated: Any) -> None
     assert first["params"]["notifications"] == {"toolsListChanged": True, "resourceSubscriptions": [TEXT]}
 
 
-async def test_a_server_that_offers_nothing_is_acknowledged_with_nothing(start: Any, translated: Any) -> None:
-    client = translated.able().__class__((await start()).http)
+async def test_a_server_that_offers_nothing_is_acknowledged_with_nothing(start: Start) -> None:
+    running = await start()
+    client = Modern(running.http, running)
     async with client.listen(toolsListChanged=True) as events:
         assert (await events.next())["params"]["notifications"] == {}
 
 
-async def test_only_what_was_asked_for_is_told(translated: Any) -> None:
+async def test_only_what_was_asked_for_is_told(translated: Modern) -> None:
     async with translated.listen(promptsListChanged=True) as events:
         await events.next()
         await translated.call("test_trigger_tool_change")
@@ -41,7 +45,7 @@ async def test_only_what_was_asked_for_is_told(translated: Any) -> None:
     assert told["params"]["_meta"] == {f"{PREFIX}subscriptionId": "r1"}
 
 
-async def test_changed_resources_are_told_to_whoever_follows_them(translated: Any) -> None:
+async def test_changed_resources_are_told_to_whoever_follows_them(translated: Modern) -> None:
     async with (
         translated.listen(resourceSubscriptions=[TEXT]) as one,
         translated.listen(resourceSubscriptions=[BINARY, TEXT]) as both,
@@ -53,7 +57,7 @@ async def test_changed_resources_are_told_to_whoever_follows_them(translated: An
         assert [(await both.next())["params"]["uri"] for _ in range(2)] == [BINARY, TEXT]
 
 
-async def test_the_last_listener_that_goes_unsubscribes(translated: Any) -> None:
+async def test_the_last_listener_that_goes_unsubscribes(translated: Modern) -> None:
     async with translated.listen(resourceSubscriptions=[TEXT]) as one:
         await one.next()
         async with translated.listen(resourceSubscriptions=[TEXT]) as other:
@@ -64,7 +68,7 @@ async def test_the_last_listener_that_goes_unsubscribes(translated: Any) -> None
         await asyncio.sleep(0)
 
 
-async def test_a_shutdown_ends_with_a_result(translated: Any) -> None:
+async def test_a_shutdown_ends_with_a_result(translated: Modern) -> None:
     async with translated.listen(toolsListChanged=True) as events:
         await events.next()
         translated.era.drain()
@@ -77,15 +81,15 @@ async def test_a_shutdown_ends_with_a_result(translated: Any) -> None:
         assert await events.next() is None
 
 
-async def test_a_server_that_dies_ends_the_stream_without_a_result(translated: Any) -> None:
+async def test_a_server_that_dies_ends_the_stream_without_a_result(translated: Modern) -> None:
     async with translated.listen(toolsListChanged=True) as events:
         await events.next()
-        child = await translated.running.app.hub.endpoints["default"].pool.joint("", "modern")
+        child = await translated.child()
         await child.close()
         assert await events.next() is None
 
 
-async def test_a_quiet_stream_is_kept_alive(front: Any, settings: Any) -> None:
+async def test_a_quiet_stream_is_kept_alive(front: Front, settings: type[Settings]) -> None:
     client = await front("handshake", settings=settings(keepalive=0.1))
     async with client.stream(client.request("subscriptions/listen", notifications={})) as events:
         async for line in events.response.aiter_lines():
@@ -96,6 +100,6 @@ async def test_a_quiet_stream_is_kept_alive(front: Any, settings: Any) -> None:
 @pytest.mark.parametrize(
     "wanted", [None, [], "x", {"resourceSubscriptions": "x"}, {"resourceSubscriptions": [1]}]
 )
-async def test_a_filter_that_is_none_is_invalid(translated: Any, wanted: Any) -> None:
+async def test_a_filter_that_is_none_is_invalid(translated: Modern, wanted: object) -> None:
     response = await translated.post(translated.request("subscriptions/listen", notifications=wanted))
     assert (response.status_code, response.json()["error"]["code"]) == (400, -32602)

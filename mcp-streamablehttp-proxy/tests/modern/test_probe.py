@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
+
+from ..support import Start
+from .support import Modern
+
+ClientOf = Callable[[str], Awaitable[Modern]]
+"""Takes the child's program."""
 
 SILENT = """
 import json, sys, time
@@ -42,42 +48,43 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def client_of(front: Any, start: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("mcp_streamablehttp_proxy.modern.probe._PATIENCE", 0.2)
+def client_of(start: Start, monkeypatch: pytest.MonkeyPatch) -> ClientOf:
+    monkeypatch.setattr("mcp_streamablehttp_proxy.server.openers.PATIENCE", 0.2)
 
-    async def run(program: str) -> Any:
+    async def run(program: str) -> Modern:
         running = await start(command=(sys.executable, "-c", program))
-        client = (await front("modern")).__class__(running.http)
-        client.running = running
-        return client
+        return Modern(running.http, running)
 
     return run
 
 
-async def era(client: Any) -> Any:
-    child = await client.running.app.hub.endpoints["default"].pool.joint("", "modern")
-    return child.era
+async def era(client: Modern) -> str:
+    await client.ask("server/discover")
+    (place,) = client.endpoint.pool._all_places()
+    backend = place.backend
+    assert backend is not None
+    return "modern" if backend.channel is backend.child else "handshake"
 
 
-async def test_a_server_that_answers_is_asked_in_its_era(native: Any, translated: Any) -> None:
+async def test_a_server_that_answers_is_asked_in_its_era(native: Modern, translated: Modern) -> None:
     assert await era(native) == "modern"
     assert await era(translated) == "handshake"
 
 
-async def test_silence_means_the_handshake_era(client_of: Any) -> None:
+async def test_silence_means_the_handshake_era(client_of: ClientOf) -> None:
     client = await client_of(SILENT)
     result = (await client.ask("server/discover"))["result"]
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "silent"
     assert await era(client) == "handshake"
 
 
-async def test_a_slow_server_that_refuses_initialize_is_modern_all_the_same(client_of: Any) -> None:
+async def test_a_slow_server_that_refuses_initialize_is_modern_all_the_same(client_of: ClientOf) -> None:
     client = await client_of(SLOW)
     assert (await client.ask("server/discover"))["result"]["supportedVersions"] == ["2026-07-28"]
     assert await era(client) == "modern"
 
 
-async def test_a_server_of_neither_era_is_a_bad_gateway(client_of: Any) -> None:
+async def test_a_server_of_neither_era_is_a_bad_gateway(client_of: ClientOf) -> None:
     client = await client_of(NEITHER)
     response = await client.post(client.request("tools/list"))
     assert response.status_code == 502

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -82,12 +83,24 @@ def tool(id_: Any, name: str, arguments: dict[str, Any], params: dict[str, Any])
         asked = arguments.get("id", 1)
         WAITING[asked] = id_
         send({"id": asked, "method": arguments["method"], "params": arguments.get("params", {})})
+    elif name == "print":
+        write("printed\n" * int(arguments["lines"]))
+        answer(id_, "printed")
+    elif name == "reserve":
+        mmap.mmap(-1, int(arguments["size"]), prot=mmap.PROT_READ)
+        answer(id_, "reserved")
     elif name == "grandchild":
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        own = bool(arguments.get("setsid"))
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=own
+        )
         answer(id_, str(child.pid))
     elif name == "allocate":
         try:
-            answer(id_, str(len(bytearray(int(arguments["size"])))))
+            filled = bytearray(b"x") * int(arguments["size"])
+            if arguments.get("keep"):
+                time.sleep(600)
+            answer(id_, str(len(filled)))
         except MemoryError:
             answer(id_, "MemoryError")
 

@@ -1,0 +1,1 @@
+"""Servers elsewhere, spoken with over HTTP as if they were processes that speak lines."""

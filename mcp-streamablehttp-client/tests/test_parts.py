@@ -1,20 +1,34 @@
 """The small parts: challenges, arguments, tokens' times, the store and its keyring."""
 
+from __future__ import annotations
+
+import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keyring
 import keyring.backend
 import pytest
-from mcp_streamablehttp_client.cli.arguments import from_words
+from mcp_streamablehttp_client.cli.arguments import from_words, refusal
 from mcp_streamablehttp_client.credentials.records import Server, Tokens
 from mcp_streamablehttp_client.credentials.store import Store
 from mcp_streamablehttp_client.errors import ClientError, Unreachable
+from mcp_streamablehttp_client.logs import set_up
 from mcp_streamablehttp_client.oauth.challenge import Challenge, bearer_challenge
 from mcp_streamablehttp_client.proxies import proxy_for
 
+from .support import Json
+
 TOKENS = Tokens("https://as.example", "https://mcp.example/mcp", "https://as.example/token", "c", "secret")
+
+
+@pytest.fixture
+def restored_log() -> Iterator[None]:
+    logger = logging.getLogger("mcp_streamablehttp_client")
+    before = logger.handlers, logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = before
 
 
 @pytest.mark.parametrize(
@@ -36,7 +50,7 @@ def test_challenges(headers: list[str], challenge: Challenge) -> None:
     assert bearer_challenge(headers) == challenge
 
 
-SCHEMA = {
+SCHEMA: Json = {
     "type": "object",
     "properties": {
         "text": {"type": "string"},
@@ -77,14 +91,24 @@ SCHEMA = {
         ("any=[1]", [1]),
     ],
 )
-def test_values_are_read_as_the_schema_types_them(word: str, value: Any) -> None:
+def test_values_are_read_as_the_schema_types_them(word: str, value: object) -> None:
     assert list(from_words((word,), SCHEMA).values()) == [value]
 
 
-@pytest.mark.parametrize("word", ["count=1.5", "count=true", "on=yes", "map=[]", "unknown=1", "=x"])
+@pytest.mark.parametrize("word", ["count=1.5", "count=true", "on=yes", "map=[]", "=x"])
 def test_values_of_another_type_are_refused(word: str) -> None:
     with pytest.raises(ClientError):
         from_words((word,), SCHEMA)
+
+
+def test_what_the_schema_forbids_is_refused_by_name() -> None:
+    values = from_words(("unknown=1",), SCHEMA)
+    assert (
+        refusal(values, SCHEMA)
+        == f"The tool has no argument 'unknown'; it takes {', '.join(SCHEMA['properties'])}."
+    )
+    assert refusal({"ratio": "2"}, SCHEMA) == "ratio: '2' is not of type 'number'."
+    assert refusal({"ratio": 2}, SCHEMA) is None
 
 
 def test_a_repeated_key_makes_a_list_or_is_refused() -> None:
@@ -124,7 +148,9 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path) -> None:
         assert store.server("https://h/mcp") is None
 
 
-def test_a_write_that_fails_leaves_the_old_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_tokens_and_keeps_the_new_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(tmp_path)
     store.save_tokens(TOKENS)
 
@@ -132,9 +158,11 @@ def test_a_write_that_fails_leaves_the_old_tokens(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(ClientError, match="No space left"):
-        store.save_tokens(TOKENS.renewed({"access_token": "new"}))
-    assert store.tokens(TOKENS.issuer, TOKENS.resource) == TOKENS
+    new = TOKENS.renewed({"access_token": "new"})
+    store.save_tokens(new)
+    assert store.tokens(TOKENS.issuer, TOKENS.resource) == new
+    assert store.place_of(TOKENS.issuer, TOKENS.resource) == "memory only"
+    assert Store(tmp_path).tokens(TOKENS.issuer, TOKENS.resource) == TOKENS
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -194,7 +222,7 @@ def test_a_named_directory_means_files(system_keyring: MemoryKeyring, tmp_path: 
 def test_proxies_come_from_the_environment_and_never_serve_loopback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "no_proxy", "NO_PROXY"):
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://user:p%40ss@proxy.example:3128")
     monkeypatch.setenv("no_proxy", ".internal.example")
@@ -205,6 +233,24 @@ def test_proxies_come_from_the_environment_and_never_serve_loopback(
     assert proxy_for(False, "mcp.example", 80) is None
     assert proxy_for(True, "a.internal.example", 443) is None
     assert proxy_for(True, "127.0.0.1", 443) is None
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example")
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy.example")
     with pytest.raises(Unreachable):
         proxy_for(True, "mcp.example", 443)
+    monkeypatch.delenv("HTTPS_PROXY")
+    monkeypatch.setenv("ALL_PROXY", "socks5h://proxy.example")
+    for tls in (True, False):
+        proxy = proxy_for(tls, "mcp.example", 443)
+        assert proxy is not None
+        assert (proxy.host, proxy.port, proxy.socks) == ("proxy.example", 1080, True)
+
+
+def test_a_line_of_the_log_says_what_an_error_was_made_of(
+    restored_log: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up(verbose=True)
+    problem = Unreachable("Cannot connect.")
+    problem.__cause__ = OSError("secret")
+    logging.getLogger("mcp_streamablehttp_client.x").info("not yet: %s", problem)
+    said = capsys.readouterr().err
+    assert "not yet: Cannot connect. (OSError in " in said
+    assert "secret" not in said

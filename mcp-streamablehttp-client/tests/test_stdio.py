@@ -1,5 +1,7 @@
 """The host's side of the bridge, whatever its descriptors are."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import socket

@@ -1,19 +1,26 @@
 """The transport's rules one by one, against servers scripted to break or demand them."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_streamablehttp_client.conversation import Conversation
+from mcp_streamablehttp_client.conversation import conversation
 from mcp_streamablehttp_client.http1 import HttpClient
 from mcp_streamablehttp_client.settings import Settings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-Handler = Callable[[Request, Any], Any]
+from .support import JsonRpc, Run, Serve, StartBridge
+
+Handler = Callable[[Request, JsonRpc], Awaitable[Response]]
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -28,7 +35,7 @@ class Script:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.arrived = asyncio.Event()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
@@ -46,11 +53,11 @@ class Script:
         return [json.loads(b).get("method", "answer") if v == "POST" else v for v, _, b in self.requests]
 
 
-def result(message: Any, value: Any, **headers: str) -> Response:
+def result(message: JsonRpc, value: Any, **headers: str) -> Response:
     return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": value}, headers=headers)
 
 
-def opened(message: Any, session: str | None = "s1", version: str = "2025-11-25") -> Response:
+def opened(message: JsonRpc, session: str | None = "s1", version: str = "2025-11-25") -> Response:
     info = {"protocolVersion": version, "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
     return result(message, info, **({"Mcp-Session-Id": session} if session else {}))
 
@@ -66,7 +73,7 @@ def events(*parts: str | float) -> StreamingResponse:
     return StreamingResponse(body(), media_type="text/event-stream")
 
 
-async def legacy(request: Request, message: Any) -> Response | None:
+async def legacy(request: Request, message: JsonRpc) -> Response | None:
     """The usual answers of a handshake-era server; None where the test decides."""
     if request.method == "GET":
         return Response(status_code=405)
@@ -80,9 +87,9 @@ async def legacy(request: Request, message: Any) -> Response | None:
 
 
 async def test_session_and_version_are_sent_as_negotiated_and_the_session_is_deleted(
-    serve: Any, bridge: Any
+    serve: Serve, bridge: StartBridge
 ) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if message and message.get("method") == "initialize":
             return opened(message, "abc", "2025-06-18")
         return await legacy(request, message) or result(message, {"tools": []})
@@ -103,12 +110,12 @@ async def test_session_and_version_are_sent_as_negotiated_and_the_session_is_del
     assert (verb, headers["mcp-session-id"]) == ("DELETE", "abc")
 
 
-async def test_bytes_pass_unchanged_both_ways(serve: Any, bridge: Any) -> None:
+async def test_bytes_pass_unchanged_both_ways(serve: Serve, bridge: StartBridge) -> None:
     answer = (
         b'{ "jsonrpc":"2.0", "id":7, "result":{"x-new": 1.50, "b":1e3, "u":"\\u00e9\xc3\xa9"}, "extra":[1] }'
     )
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         return await legacy(request, message) or Response(answer, media_type="application/json")
 
     script = Script(handler)
@@ -120,8 +127,8 @@ async def test_bytes_pass_unchanged_both_ways(serve: Any, bridge: Any) -> None:
     assert question in [body for _, _, body in script.requests]
 
 
-async def test_an_answer_on_several_lines_becomes_one(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_an_answer_on_several_lines_becomes_one(serve: Serve, bridge: StartBridge) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         pretty = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"text": "a\nb"}}, indent=2)
         return await legacy(request, message) or Response(pretty, media_type="application/json")
 
@@ -132,8 +139,8 @@ async def test_an_answer_on_several_lines_becomes_one(serve: Any, bridge: Any) -
 
 
 @pytest.mark.parametrize("form", ["json", "events"])
-async def test_five_megabytes_pass_both_ways(form: str, serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_five_megabytes_pass_both_ways(form: str, serve: Serve, bridge: StartBridge) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if usual := await legacy(request, message):
             return usual
         answer = result(message, message["params"])
@@ -146,10 +153,10 @@ async def test_five_megabytes_pass_both_ways(form: str, serve: Any, bridge: Any)
     assert (await host.answer(1))["result"]["text"] == text
 
 
-async def test_events_are_handed_over_as_they_arrive(serve: Any, bridge: Any) -> None:
+async def test_events_are_handed_over_as_they_arrive(serve: Serve, bridge: StartBridge) -> None:
     release = asyncio.Event()
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if usual := await legacy(request, message):
             return usual
 
@@ -171,10 +178,10 @@ async def test_events_are_handed_over_as_they_arrive(serve: Any, bridge: Any) ->
     assert (await host.message()) == {"jsonrpc": "2.0", "id": 1, "result": {}}
 
 
-async def test_the_servers_own_stream_is_read_and_resumed(serve: Any, bridge: Any) -> None:
+async def test_the_servers_own_stream_is_read_and_resumed(serve: Serve, bridge: StartBridge) -> None:
     gets: list[str | None] = []
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if request.method == "GET":
             gets.append(request.headers.get("last-event-id"))
             number = len(gets)
@@ -190,11 +197,11 @@ async def test_the_servers_own_stream_is_read_and_resumed(serve: Any, bridge: An
 
 
 async def test_the_servers_own_stream_is_asked_for_before_the_first_call(
-    serve: Any, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server could otherwise take it for a resumption (SEP-1699) and find it too early."""
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if request.method == "GET":
             return events(": open\n\n", 30.0)
         return await legacy(request, message) or result(message, {"tools": []})
@@ -207,31 +214,35 @@ async def test_the_servers_own_stream_is_asked_for_before_the_first_call(
     request = HttpClient.request
     monkeypatch.setattr(HttpClient, "request", slow_to_connect)
     script = Script(handler)
-    async with Conversation.open(Settings(server_url=serve(script) + "/mcp")) as conversation:
-        await conversation.tools()
+    settings = Settings(server_url=serve(script) + "/mcp", protocol="2025-11-25")
+    async with conversation(settings) as server:
+        await server.list("tools")
     assert script.methods()[:4] == ["initialize", "notifications/initialized", "GET", "tools/list"]
 
 
-async def test_a_broken_answer_is_resumed_with_last_event_id(serve: Any, bridge: Any) -> None:
+@pytest.mark.parametrize("event_id", ["e1", "Ereignis-ä€"])
+async def test_a_broken_answer_is_resumed_with_last_event_id(
+    serve: Serve, bridge: StartBridge, event_id: str
+) -> None:
     resumed: list[str] = []
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if request.method == "GET" and "last-event-id" in request.headers:
-            resumed.append(request.headers["last-event-id"])
+            resumed.append(request.headers["last-event-id"].encode("latin-1").decode())
             return events('id: e2\ndata: {"jsonrpc":"2.0","id":1,"result":{"ok":true}}\n\n', 30.0)
         if usual := await legacy(request, message):
             return usual
-        return events("id: e1\nretry: 10\ndata:\n\n")
+        return events(f"id: {event_id}\nretry: 10\ndata:\n\n")
 
     host = await bridge(serve(Script(handler)) + "/mcp")
     await host.handshake()
     host.request(1, "tools/call", {"name": "x"})
     assert (await host.answer(1))["result"] == {"ok": True}
-    assert resumed == ["e1"]
+    assert resumed == [event_id]
 
 
-async def test_an_answer_lost_for_good_is_an_error(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_an_answer_lost_for_good_is_an_error(serve: Serve, bridge: StartBridge) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         return await legacy(request, message) or events(": nothing\n\n")
 
     host = await bridge(serve(Script(handler)) + "/mcp")
@@ -240,10 +251,12 @@ async def test_an_answer_lost_for_good_is_an_error(serve: Any, bridge: Any) -> N
     assert "without a result" in (await host.answer(1))["error"]["message"]
 
 
-async def test_a_lost_session_is_opened_again_and_the_message_replayed(serve: Any, bridge: Any) -> None:
+async def test_a_lost_session_is_opened_again_and_the_message_replayed(
+    serve: Serve, bridge: StartBridge
+) -> None:
     live = ["s1"]
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if message and message.get("method") == "initialize":
             return opened(message, live[0])
         if request.headers.get("mcp-session-id") != live[0]:
@@ -262,8 +275,10 @@ async def test_a_lost_session_is_opened_again_and_the_message_replayed(serve: An
     assert script.methods().count("notifications/initialized") == 2
 
 
-async def test_a_server_that_forgets_every_session_is_not_asked_for_ever(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_a_server_that_forgets_every_session_is_not_asked_for_ever(
+    serve: Serve, bridge: StartBridge
+) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if message and message.get("method") in ("initialize", "notifications/initialized"):
             return opened(message) if "id" in message else Response(status_code=202)
         return Response(status_code=404)
@@ -286,9 +301,9 @@ async def test_a_server_that_forgets_every_session_is_not_asked_for_ever(serve: 
     ],
 )
 async def test_http_failures_are_explained_to_the_host(
-    response: Response, text: str, serve: Any, bridge: Any
+    response: Response, text: str, serve: Serve, bridge: StartBridge
 ) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         return response
 
     host = await bridge(serve(Script(handler)) + "/mcp")
@@ -296,8 +311,10 @@ async def test_http_failures_are_explained_to_the_host(
     assert text in (await host.answer(1))["error"]["message"]
 
 
-async def test_the_servers_own_error_is_passed_on_with_the_requests_id(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_the_servers_own_error_is_passed_on_with_the_requests_id(
+    serve: Serve, bridge: StartBridge
+) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         error = {"code": -32022, "message": "no", "data": {"supported": ["2026-07-28"]}}
         return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
 
@@ -308,8 +325,8 @@ async def test_the_servers_own_error_is_passed_on_with_the_requests_id(serve: An
     assert answer["error"]["data"] == {"supported": ["2026-07-28"]}
 
 
-async def test_silence_ends_after_the_timeout(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_silence_ends_after_the_timeout(serve: Serve, bridge: StartBridge) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         return await legacy(request, message) or events(": alive\n\n", 60.0)
 
     host = await bridge(serve(Script(handler)) + "/mcp", "--timeout", "0.3")
@@ -318,16 +335,18 @@ async def test_silence_ends_after_the_timeout(serve: Any, bridge: Any) -> None:
     assert "--timeout" in (await host.answer(1))["error"]["message"]
 
 
-async def test_credentials_do_not_follow_a_redirect_to_another_host(serve: Any, bridge: Any) -> None:
+async def test_credentials_do_not_follow_a_redirect_to_another_host(
+    serve: Serve, bridge: StartBridge
+) -> None:
     elsewhere = Script(lambda *_: _never())
 
-    async def never(request: Request, message: Any) -> Response:
+    async def never(request: Request, message: JsonRpc) -> Response:
         return Response()
 
     elsewhere.handler = never
     other = serve(elsewhere)
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         return Response(status_code=307, headers={"Location": f"{other}/mcp"})
 
     host = await bridge(serve(Script(handler)) + "/mcp", "--header", "Authorization: Bearer x")
@@ -340,8 +359,8 @@ async def _never() -> Response:
     raise AssertionError
 
 
-async def test_a_redirect_on_the_same_host_is_followed(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_a_redirect_on_the_same_host_is_followed(serve: Serve, bridge: StartBridge) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if request.url.path == "/mcp":
             return Response(status_code=308, headers={"Location": "/mcp/"})
         return opened(message)
@@ -351,8 +370,10 @@ async def test_a_redirect_on_the_same_host_is_followed(serve: Any, bridge: Any) 
     assert "result" in await host.answer(1)
 
 
-async def test_headers_from_option_and_file_reach_the_server(serve: Any, bridge: Any, tmp_path: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_headers_from_option_and_file_reach_the_server(
+    serve: Serve, bridge: StartBridge, tmp_path: Path
+) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         return opened(message)
 
     script = Script(handler)
@@ -365,11 +386,53 @@ async def test_headers_from_option_and_file_reach_the_server(serve: Any, bridge:
     assert (headers["x-team"], headers["authorization"]) == ("a", "Bearer from-a-file")
 
 
+async def test_headers_from_the_environment_reach_the_server_and_no_log(
+    serve: Serve, bridge: StartBridge
+) -> None:
+    """`MCP_HEADER` holds one a line, as `--header` repeated does; also where the server fails."""
+
+    async def handler(request: Request, message: JsonRpc) -> Response:
+        return opened(message) if message["method"] == "initialize" else Response(status_code=500)
+
+    script = Script(handler)
+    env = {"MCP_HEADER": "Authorization: Bearer s3cret-1\r\n\nX-Key: s3cret-2, 3: 4\n"}
+    host = await bridge(serve(script) + "/mcp", "--verbose", env=env)
+    await host.handshake()
+    host.request(1, "tools/list")
+    assert "error" in await host.answer(1)
+    headers = script.headers("initialize")
+    assert (headers["authorization"], headers["x-key"]) == ("Bearer s3cret-1", "s3cret-2, 3: 4")
+    _, said = await host.close()
+    assert said
+    assert "s3cret" not in said + b"".join(host.lines).decode()
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer s3cret", "X: s3cret\x07", "Mcp-Session-Id: s3cret", "s3cret\nX: a"]
+)
+async def test_a_wrong_header_in_the_environment_is_not_repeated(value: str, run: Run) -> None:
+    finished = await run("tools", "http://127.0.0.1:9/mcp", env={"MCP_HEADER": value})
+    assert finished.status == 2
+    assert "--header" in finished.stderr
+    assert "s3cret" not in finished.stdout + finished.stderr
+
+
+async def test_the_log_has_the_cause_of_what_a_person_is_told(run: Run) -> None:
+    """With --verbose: the kind of each error behind the sentence and its place, never its text."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/mcp"
+        finished = await run("tools", url, "--verbose")
+        quiet = await run("tools", url)
+    assert "ConnectionRefusedError in " in finished.stderr
+    assert len(quiet.stderr.splitlines()) == 1
+
+
 # --- 2026-07-28 ---
 
 
-async def test_a_modern_request_is_mirrored_into_headers(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_a_modern_request_is_mirrored_into_headers(serve: Serve, bridge: StartBridge) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if message["method"] != "tools/list":
             return result(message, {"resultType": "complete", "content": []})
         schema = {
@@ -403,8 +466,10 @@ async def test_a_modern_request_is_mirrored_into_headers(serve: Any, bridge: Any
     assert "mcp-session-id" not in headers
 
 
-async def test_a_header_mismatch_is_cured_by_listing_the_tools_again(serve: Any, bridge: Any) -> None:
-    async def handler(request: Request, message: Any) -> Response:
+async def test_a_header_mismatch_is_cured_by_listing_the_tools_again(
+    serve: Serve, bridge: StartBridge
+) -> None:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if message["method"] == "tools/list":
             schema = {"type": "object", "properties": {"a": {"type": "string", "x-mcp-header": "A"}}}
             if message["params"].get("cursor") is None:
@@ -423,12 +488,12 @@ async def test_a_header_mismatch_is_cured_by_listing_the_tools_again(serve: Any,
 
 
 async def test_cancelling_a_modern_request_closes_its_stream_and_sends_nothing(
-    serve: Any, bridge: Any
+    serve: Serve, bridge: StartBridge
 ) -> None:
     closed = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         async def body() -> AsyncIterator[str]:
             try:
                 yield 'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\n\n'
@@ -443,18 +508,20 @@ async def test_cancelling_a_modern_request_closes_its_stream_and_sends_nothing(
     host.request(1, "tools/call", {"name": "t", "_meta": MODERN})
     await host.message()
     host.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
-    await asyncio.wait_for(closed.wait(), 10)
+    await asyncio.wait_for(closed.wait(), 90)
     status, _ = await host.close()
     assert status == 0
     assert script.methods() == ["tools/call"]
     assert len(host.lines) == 1
 
 
-async def test_cancelling_a_handshake_era_request_is_a_notification(serve: Any, bridge: Any) -> None:
+async def test_cancelling_a_handshake_era_request_is_a_notification(
+    serve: Serve, bridge: StartBridge
+) -> None:
     cancelled = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if message and message.get("method") == "notifications/cancelled":
             loop.call_soon_threadsafe(cancelled.set)
         return await legacy(request, message) or events(": waiting\n\n", 1.0)
@@ -464,13 +531,13 @@ async def test_cancelling_a_handshake_era_request_is_a_notification(serve: Any, 
     await host.handshake()
     host.request(1, "tools/call", {"name": "t"})
     host.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
-    await asyncio.wait_for(cancelled.wait(), 10)
+    await asyncio.wait_for(cancelled.wait(), 90)
 
 
-async def test_many_calls_at_once_share_few_connections(serve: Any, bridge: Any) -> None:
+async def test_many_calls_at_once_share_few_connections(serve: Serve, bridge: StartBridge) -> None:
     callers = set()
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if (usual := await legacy(request, message)) is not None:
             return usual
         assert request.client is not None
@@ -485,11 +552,11 @@ async def test_many_calls_at_once_share_few_connections(serve: Any, bridge: Any)
     assert len(callers) < 200
 
 
-async def test_calls_that_wait_for_each_other_all_get_through(serve: Any, bridge: Any) -> None:
-    arrived: list[Any] = []
+async def test_calls_that_wait_for_each_other_all_get_through(serve: Serve, bridge: StartBridge) -> None:
+    arrived: list[str] = []
     complete = asyncio.Event()
 
-    async def handler(request: Request, message: Any) -> Response:
+    async def handler(request: Request, message: JsonRpc) -> Response:
         if (usual := await legacy(request, message)) is not None:
             return usual
         arrived.append(message["id"])

@@ -1,5 +1,7 @@
 """JSON-RPC as raw text: parsed to route it, never re-modelled."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +12,6 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INTERNAL_ERROR = -32603
-HEADER_MISMATCH = -32020
-UNSUPPORTED_VERSION = -32022
 
 MODERN_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 
@@ -84,6 +84,15 @@ def error(identifier: Id | None, code: int, text: str, data: Any = None) -> byte
     if data is not None:
         body["data"] = data
     return encode({"jsonrpc": "2.0", "id": identifier, "error": body})
+
+
+def rpc_error(body: bytes) -> dict[str, Any] | None:
+    """The JSON-RPC error in the body of an HTTP error, None when there is none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("error"), dict) else None
 
 
 def one_line(raw: bytes) -> bytes:

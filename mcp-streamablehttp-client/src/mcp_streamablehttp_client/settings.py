@@ -1,15 +1,22 @@
 """What one connection to one server is made of."""
 
+from __future__ import annotations
+
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from .errors import ClientError
+from .trust import SYSTEM, Trust
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Longest JSON-RPC message relayed in either direction."""
+
+MODERN_VERSION = "2026-07-28"
+PROTOCOLS = (MODERN_VERSION, "2025-11-25", "2025-06-18", "2025-03-26", "sse")
+"""What may be pinned; `sse` is the HTTP+SSE transport of 2024-11-05."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -19,21 +26,44 @@ _OWN_HEADERS = frozenset(
 
 
 @dataclass(frozen=True)
+class Enterprise:
+    """A company's identity provider: where it exchanges tokens, this client's id there, and the
+    person's identity token."""
+
+    token_endpoint: str
+    client_id: str
+    identity_token: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Options of a connection.
 
     `timeout` is in seconds and bounds silence, not the whole request: a tool that runs for an
-    hour is fine as long as the server keeps the stream alive.
+    hour is fine as long as the server keeps the stream alive. `first_answer` seconds after it asked,
+    a host is answered even if there is no connection yet (see lobby). `protocol` pins the version spoken
+    with the server, or `sse`; None finds out. `client_key` is a private key to authenticate with,
+    `machine` asks for tokens in the client's own name instead of a person's.
     """
 
     server_url: str
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     client_id: str | None = None
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
     client_metadata_url: str | None = None
     scope: str | None = None
     callback_port: int = 0
     timeout: float = 300.0
+    first_answer: float = 4.0
+    client_key: Path | None = None
+    machine: bool = False
+    enterprise: Enterprise | None = field(default=None, repr=False)
+    trust: Trust = SYSTEM
+    protocol: str | None = None
+
+    @property
+    def without_person(self) -> bool:
+        return self.machine or self.enterprise is not None
 
     @property
     def brings_own_authorization(self) -> bool:
@@ -50,8 +80,8 @@ def server_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         _ = parts.port
-    except ValueError:
-        raise ClientError(f"{text!r} is not a URL.") from None
+    except ValueError as error:
+        raise ClientError(f"{text!r} is not a URL.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClientError(
             f"{text!r} is not a server URL; it must look like https://host/path, e.g. "
@@ -91,4 +121,4 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ClientError(f"Cannot read {path}: {reason}.") from None
+        raise ClientError(f"Cannot read {path}: {reason}.") from error

@@ -6,6 +6,8 @@ when they are ready, and written at once where that cannot block; everything els
 threads: every kind of file and terminal works, and a host that stops reading cannot stall the bridge.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import os

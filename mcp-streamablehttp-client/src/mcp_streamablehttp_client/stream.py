@@ -1,10 +1,13 @@
 """Messages out of an HTTP answer, whichever of the two forms it has."""
 
-from collections.abc import AsyncGenerator
+from __future__ import annotations
 
-from .errors import ClientError
+from collections.abc import AsyncGenerator, Iterator
+
+from ._common.event_stream import Event, EventParser, EventTooLarge
+from .errors import ClientError, MessageTooLarge
 from .http1 import Response
-from .sse import Event, EventParser
+from .settings import MAX_MESSAGE_BYTES
 
 EVENT_STREAM = "text/event-stream"
 
@@ -15,9 +18,9 @@ async def read_messages(response: Response, *, patient: bool = False) -> AsyncGe
     Raises ClientError when the connection breaks or the answer has another type.
     """
     if response.content_type == EVENT_STREAM:
-        parser = EventParser()
+        parser = EventParser(MAX_MESSAGE_BYTES)
         async for chunk in response.chunks(patient=patient):
-            for event in parser.feed(chunk):
+            for event in events_in(chunk, parser):
                 if event.type == "message":
                     yield event
         return
@@ -30,3 +33,11 @@ async def read_messages(response: Response, *, patient: bool = False) -> AsyncGe
             "instead of JSON; is this the address of an MCP server?"
         )
     yield Event(body)
+
+
+def events_in(chunk: bytes, parser: EventParser) -> Iterator[Event]:
+    """The events that a chunk completes. Raises MessageTooLarge."""
+    try:
+        yield from parser.feed(chunk)
+    except EventTooLarge as problem:
+        raise MessageTooLarge(f"The server sent {problem}.") from problem

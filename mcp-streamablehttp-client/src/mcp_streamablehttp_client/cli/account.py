@@ -1,7 +1,10 @@
 """`status` and `logout`: what is stored, and how to be rid of it."""
 
+from __future__ import annotations
+
 import asyncio
 import time
+from typing import Any
 
 import click
 
@@ -9,32 +12,57 @@ from ..credentials.records import Server
 from ..credentials.store import Store
 from ..errors import ClientError
 from ..logs import set_up
-from ..settings import server_url
+from ..settings import Settings, server_url
+from ..terminal import say, say_json
+from . import completion
+from .talking import json_option
 
 
 def _url(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     try:
         return server_url(value) if value is not None else None
     except ClientError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from None
+        raise click.BadParameter(str(error), ctx, parameter) from error
 
 
 @click.command()
-@click.argument("url", required=False, callback=_url)
-def status(url: str | None) -> None:
+@click.argument("url", required=False, callback=_url, shell_complete=completion.urls)
+@json_option
+def status(url: str | None, as_json: bool) -> None:
     """Show the servers signed in to, or one of them. No secret is printed."""
     store = Store()
     if url is None:
         servers = store.servers()
+        if as_json:
+            say_json([_facts(store, server) for server in servers])
+            return
         if not servers:
-            click.echo("Not signed in to any server.")
+            say("Not signed in to any server.")
         for server in servers:
-            click.echo(f"{server.url}\n  {_describe(store, server)}")
+            say(f"{server.url}\n  {_describe(store, server)}")
         return
     found = store.server(url)
     if found is None or store.tokens(found.issuer, found.resource) is None:
         raise ClientError(f"Not signed in to {url}; run: mcp-streamablehttp-client login {url}")
-    click.echo(f"{url}\n  {_describe(store, found)}")
+    if as_json:
+        say_json(_facts(store, found))
+        return
+    say(f"{url}\n  {_describe(store, found)}")
+
+
+def _facts(store: Store, server: Server) -> dict[str, Any]:
+    """`expires_at` is in seconds since the epoch."""
+    tokens = store.tokens(server.issuer, server.resource)
+    facts: dict[str, Any] = {"url": server.url, "issuer": server.issuer, "signed_in": tokens is not None}
+    if tokens is not None:
+        facts |= {
+            "client_id": tokens.client_id,
+            "scope": tokens.scope,
+            "expires_at": tokens.expires_at,
+            "renewed": tokens.refresh_token is not None,
+            "kept_in": store.place_of(server.issuer, server.resource),
+        }
+    return facts
 
 
 def _describe(store: Store, server: Server) -> str:
@@ -51,7 +79,8 @@ def _describe(store: Store, server: Server) -> str:
         life = f"the token ends in {_duration(tokens.expires_at - time.time())}"
         life += " and will be renewed" if tokens.refresh_token else ""
     scope = f", scope {tokens.scope}" if tokens.scope else ""
-    return f"signed in at {server.issuer} as client {tokens.client_id}{scope}; {life}; kept in {store.place}"
+    place = store.place_of(server.issuer, server.resource)
+    return f"signed in at {server.issuer} as client {tokens.client_id}{scope}; {life}; kept in {place}"
 
 
 def _duration(seconds: float) -> str:
@@ -71,14 +100,14 @@ def logout(url: str, verbose: bool) -> None:
     store = Store()
     server = store.server(url)
     if server is None:
-        click.echo(f"Not signed in to {url}; nothing to do.")
+        say(f"Not signed in to {url}; nothing to do.")
         return
     revoked = asyncio.run(_revoke(store, server))
     store.delete_tokens(server.issuer, server.resource)
     store.delete_server(url)
     if all(other.issuer != server.issuer for other in store.servers()):
         store.delete_client(server.issuer)
-    click.echo(
+    say(
         f"Signed out of {url}."
         + ("" if revoked else " The tokens were forgotten here but could not be revoked there.")
     )
@@ -88,15 +117,17 @@ async def _revoke(store: Store, server: Server) -> bool:
     from ..oauth.challenge import Challenge
     from ..oauth.discovery import discover
     from ..oauth.token_endpoint import revoke
+    from ..oauth.web import Web
 
     tokens = store.tokens(server.issuer, server.resource)
     if tokens is None:
         return True
+    web = Web(Settings(server.url))
     try:
-        discovery = await discover(server.url, Challenge())
+        discovery = await discover(web, Challenge())
         endpoint = discovery.server.revocation_endpoint
         if endpoint is None or discovery.server.issuer != server.issuer:
             return False
-        return await revoke(endpoint, tokens)
+        return await revoke(web, endpoint, tokens)
     except ClientError:
         return False

@@ -1,74 +1,72 @@
 """`call URL TOOL key=value ...`: use a tool by hand."""
 
-import asyncio
-import json
-import sys
-from typing import Any
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..conversation import Conversation
 from ..errors import ClientError
-from ..logs import quiet_loop
-from ..settings import Settings
-from .arguments import from_json, from_words
-from .options import connection
+from ..terminal import progress_bar, say_json
+from . import completion
+from .arguments import from_words, refusal
+from .content import Shown, save_option
+from .talking import json_option, talking, tools_of
+
+if TYPE_CHECKING:
+    from ..conversation import Conversation
 
 
-@click.command()
-@connection
-@click.argument("tool")
-@click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--json", "text", metavar="OBJECT", help="All arguments as one JSON object.")
-@click.option("--raw", is_flag=True, help="Print the server's own JSON.")
-def call(settings: Settings, tool: str, arguments: tuple[str, ...], text: str | None, raw: bool) -> None:
-    """Call a tool. Values are read as the types the tool asks for; exit status 1 when the tool
-    reports an error."""
-    if text is not None and arguments:
-        raise click.UsageError("Give the arguments either as KEY=VALUE or with --json, not both.")
+@click.command(name="call")
+@talking
+@click.argument("tool", shell_complete=completion.tools)
+@click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...", shell_complete=completion.arguments)
+@json_option
+@save_option
+@click.option("--unchecked", is_flag=True, help="Send the call even if the schema forbids it.")
+async def call(
+    server: Conversation,
+    tool: str,
+    arguments: tuple[str, ...],
+    as_json: bool,
+    save: Path | None,
+    unchecked: bool,
+) -> int:
+    """Call a tool; exit status 1 when the tool reports an error.
 
-    async def run() -> dict[str, Any]:
-        asyncio.get_running_loop().set_exception_handler(quiet_loop)
-        async with Conversation.open(settings) as server:
-            found = {offered.get("name"): offered for offered in await server.tools()}
-            if tool not in found:
-                names = ", ".join(sorted(str(name) for name in found)) or "none"
-                raise ClientError(f"The server has no tool {tool!r}; it has: {names}.")
-            schema = found[tool].get("inputSchema")
-            schema = schema if isinstance(schema, dict) else {}
-            values = from_json(text) if text is not None else from_words(arguments, schema)
-            return await server.request("tools/call", {"name": tool, "arguments": values})
+    KEY=VALUE is read as the type the tool asks for, KEY:=JSON as JSON, KEY=@FILE takes a file's
+    text; '{"KEY": …}', @FILE and - (standard input) give many arguments as one JSON object.
+    """
+    found = {offered.get("name"): offered for offered in await tools_of(server)}
+    if tool not in found and not unchecked:
+        names = ", ".join(sorted(str(name) for name in found)) or "none"
+        raise ClientError(f"The server has no tool {tool!r}; it has: {names}.")
+    schema = found.get(tool, {}).get("inputSchema")
+    schema = schema if isinstance(schema, dict) else {}
+    values = from_words(arguments, schema)
+    if not unchecked and (problem := refusal(values, schema)):
+        raise ClientError(problem)
+    from ..conversation import ServerError
 
-    result = asyncio.run(run())
-    if raw:
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
-    else:
-        show(result)
-    if result.get("isError"):
-        sys.exit(1)
-
-
-def show(result: dict[str, Any]) -> None:
-    """Text as it is, other content described in a line; structured content when that is all."""
-    if result.get("resultType") == "input_required":
-        raise ClientError("The tool asks for input that this command cannot give.")
+    with progress_bar(tool) as on_progress:
+        try:
+            result = await server.call(tool, values, on_progress)
+        except ServerError as answer:
+            if "back-channel" not in str(answer):
+                raise
+            # the SDK's servers say so where a tool asks as the handshake lets it
+            hint = "the tool asks something; --protocol 2025-11-25 lets it"
+            raise ClientError(f"{answer} (try again: {hint})") from answer
+    failed = result.get("isError") is True
+    if as_json:
+        say_json(result)
+        return int(failed)
     content = result.get("content")
     items = [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
+    shown = Shown(save, err=failed)
     for item in items:
-        click.echo(_item(item), err=bool(result.get("isError")))
+        shown.item(item)
     if not items and "structuredContent" in result:
-        click.echo(json.dumps(result["structuredContent"], indent=2, ensure_ascii=False))
-
-
-def _item(item: dict[str, Any]) -> str:
-    kind = item.get("type")
-    if kind == "text":
-        return str(item.get("text"))
-    if kind in ("image", "audio"):
-        size = len(str(item.get("data", ""))) * 3 // 4
-        return f"[{kind} {item.get('mimeType', 'of unknown type')}, {size} bytes; see --raw]"
-    if kind == "resource_link":
-        return f"[link {item.get('uri')}]"
-    if kind == "resource" and isinstance(resource := item.get("resource"), dict):
-        return str(resource.get("text", f"[resource {resource.get('uri')}; see --raw]"))
-    return f"[{kind}; see --raw]"
+        say_json(result["structuredContent"], err=failed)
+    return int(failed)

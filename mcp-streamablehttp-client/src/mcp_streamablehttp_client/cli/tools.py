@@ -1,50 +1,45 @@
 """`tools URL`: what the server offers."""
 
-import asyncio
-import json
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..conversation import Conversation
-from ..logs import quiet_loop
-from ..settings import Settings
-from .options import connection
+from ..terminal import bold, say, say_json
+from .arguments import resolved, types_of
+from .talking import described, json_option, talking, tools_of
+
+if TYPE_CHECKING:
+    from ..conversation import Conversation
 
 
-@click.command()
-@connection
-@click.option("--raw", is_flag=True, help="Print the server's own JSON.")
-def tools(settings: Settings, raw: bool) -> None:
+@click.command(name="tools")
+@talking
+@json_option
+async def tools(server: Conversation, as_json: bool) -> None:
     """List the tools of a server with their arguments."""
-
-    async def run() -> list[dict[str, Any]]:
-        asyncio.get_running_loop().set_exception_handler(quiet_loop)
-        async with Conversation.open(settings) as server:
-            return await server.tools()
-
-    found = asyncio.run(run())
-    if raw:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    found = await tools_of(server)
+    if as_json:
+        say_json(found)
         return
     if not found:
-        click.echo("The server has no tools.")
+        say("The server has no tools.")
     for tool in found:
-        click.echo(f"{click.style(tool.get('name', '?'), bold=True)} {signature(tool)}".rstrip())
-        description = str(tool.get("description") or tool.get("title") or "").strip()
-        if description:
-            click.echo(f"    {description.splitlines()[0]}")
+        say(bold(str(tool.get("name", "?"))), f" {signature(tool)}".rstrip())
+        if description := described(tool):
+            say(f"    {description}")
 
 
 def signature(tool: dict[str, Any]) -> str:
     """Arguments as they are typed: `name=TYPE`, in brackets when they can be left out."""
     schema = tool.get("inputSchema")
     schema = schema if isinstance(schema, dict) else {}
-    properties = schema.get("properties")
-    required = schema.get("required", [])
+    properties = resolved(schema, schema).get("properties")
+    required = schema.get("required")
+    required = required if isinstance(required, list) else []
     words = []
     for name, member in properties.items() if isinstance(properties, dict) else ():
-        kind = member.get("type", "json") if isinstance(member, dict) else "json"
-        word = f"{name}={'|'.join(kind) if isinstance(kind, list) else kind}"
+        word = f"{name}={'|'.join(types_of(resolved(member, schema))) or 'json'}"
         words.append(word if name in required else f"[{word}]")
     return " ".join(words)

@@ -1,5 +1,7 @@
 """Private files: mode 0600 in a directory of mode 0700, replaced whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import secrets
@@ -19,7 +21,7 @@ class FileSecrets:
             return None
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise ClientError(f"Cannot read {self._path(name)}: {reason}.") from None
+            raise ClientError(f"Cannot read {self._path(name)}: {reason}.") from error
 
     def write(self, name: str, text: str) -> None:
         path = self._path(name)
@@ -35,15 +37,15 @@ class FileSecrets:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise ClientError(f"Cannot write {path}: {error.strerror}.") from None
+            raise ClientError(f"Cannot write {path}: {error.strerror}.") from error
 
     def delete(self, name: str) -> bool:
         try:
             self._path(name).unlink()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise ClientError(f"Cannot delete {self._path(name)}: {error.strerror}.") from None
+            raise ClientError(f"Cannot delete {self._path(name)}: {error.strerror}.") from error
         return True
 
     def _path(self, name: str) -> Path:

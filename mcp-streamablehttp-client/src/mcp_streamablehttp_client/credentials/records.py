@@ -1,5 +1,7 @@
 """What is kept: which server belongs to which issuer, the client's registration, the tokens."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
@@ -33,7 +35,8 @@ class Server(_Record):
 
 @dataclass(frozen=True)
 class Client(_Record):
-    """A client registration at one issuer."""
+    """A client registration at one issuer; `management_url` and `management_token` are those of
+    RFC 7592."""
 
     issuer: str
     client_id: str
@@ -41,6 +44,8 @@ class Client(_Record):
     auth_method: str = "none"
     redirect_uri: str | None = None
     secret_expires_at: float = 0
+    management_url: str | None = None
+    management_token: str | None = None
 
     @property
     def expired(self) -> bool:
@@ -51,7 +56,9 @@ class Client(_Record):
 class Tokens(_Record):
     """Tokens for one resource from one issuer, with all it takes to renew them.
 
-    `requested_scope` is what was asked for, `scope` what was granted (RFC 6749 §5.1).
+    `requested_scope` is what was asked for, `scope` what was granted (RFC 6749 §5.1). `dpop_key` is
+    the private JWK that was proved when they were asked for; the access
+    token is `bound` to it where the answer said so, else a bearer token (RFC 9449 §5).
     Times are seconds since the epoch.
     """
 
@@ -67,6 +74,8 @@ class Tokens(_Record):
     expires_at: float | None = None
     scope: str | None = None
     requested_scope: str | None = None
+    dpop_key: str | None = None
+    bound: bool = False
 
     @property
     def expired(self) -> bool:
@@ -79,7 +88,7 @@ class Tokens(_Record):
         margin = min(RENEW_SECONDS, (self.expires_at - self.issued_at) / 2)
         return time.time() >= self.expires_at - margin
 
-    def renewed(self, answer: dict[str, Any]) -> "Tokens":
+    def renewed(self, answer: dict[str, Any]) -> Tokens:
         """With a token answer (RFC 6749 §5.1) taken in; a refresh token not renewed is kept."""
         now = time.time()
         lifetime = answer.get("expires_in")
@@ -90,6 +99,7 @@ class Tokens(_Record):
         return replace(
             self,
             access_token=answer["access_token"],
+            bound=str(answer.get("token_type")).lower() == "dpop",
             refresh_token=refresh_token if isinstance(refresh_token, str) else self.refresh_token,
             issued_at=now,
             expires_at=now + float(lifetime or 0) if timed else None,

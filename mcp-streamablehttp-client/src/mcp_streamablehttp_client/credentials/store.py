@@ -4,9 +4,13 @@ Secrets live in the keyring when one works, else in private files; the index of 
 holds none, is always files. `CREDENTIAL_STORAGE_PATH` names another directory and means files.
 """
 
+from __future__ import annotations
+
+import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +21,8 @@ from ..errors import ClientError
 from .files import FileSecrets, make_private
 from .records import Client, Server, Tokens
 from .system_keyring import KeyringSecrets, KeyringUnusable, open_keyring
+
+log = logging.getLogger(__name__)
 
 _MODE = "storage"
 
@@ -34,9 +40,11 @@ class Store:
         self.directory = directory
         self._files = FileSecrets(directory)
         self._keyring: KeyringSecrets | None = None
+        self._memory: dict[str, str] = {}
+        self._here: dict[str, asyncio.Lock] = {}
 
     def server(self, url: str) -> Server | None:
-        text = self._files.read(_name("server", url))
+        text = self.noted("server", url)
         server = Server.from_dict(_object(text)) if text else None
         return server if server is not None and server.url == url else None
 
@@ -48,10 +56,10 @@ class Store:
         return [server for server in found if server is not None]
 
     def save_server(self, server: Server) -> None:
-        self._files.write(_name("server", server.url), json.dumps(server.to_dict(), indent=1))
+        self._write_file(_name("server", server.url), json.dumps(server.to_dict(), indent=1))
 
     def delete_server(self, url: str) -> bool:
-        return self._files.delete(_name("server", url))
+        return self._delete(_name("server", url))
 
     def tokens(self, issuer: str, resource: str) -> Tokens | None:
         text = self._read(_name("tokens", issuer, resource))
@@ -83,16 +91,20 @@ class Store:
         cannot be had within `seconds`."""
         from filelock import AsyncFileLock, Timeout
 
+        name = _name(purpose, *key)
         try:
             make_private(self.directory)
-            lock = AsyncFileLock(self.directory / f"{_name(purpose, *key)}.lock", timeout=seconds, mode=0o600)
+            lock = AsyncFileLock(self.directory / f"{name}.lock", timeout=seconds, mode=0o600)
             await lock.acquire()
-        except Timeout:
+        except Timeout as error:
             raise ClientError(
                 "Another mcp-streamablehttp-client is busy with the same sign-in; finish or end it."
-            ) from None
+            ) from error
         except OSError as error:
-            raise ClientError(f"Cannot lock {self.directory}: {error.strerror}.") from None
+            log.info("cannot lock %s: %s", self.directory, error.strerror)
+            async with self._here.setdefault(name, asyncio.Lock()):
+                yield  # what lives in memory is nobody else's
+            return
         try:
             yield
         finally:
@@ -103,11 +115,30 @@ class Store:
         """Where secrets are, for people."""
         return "the system keyring" if self._mode() == "keyring" else str(self.directory)
 
+    def place_of(self, issuer: str, resource: str) -> str:
+        """Where the tokens for one resource really are: a keyring may refuse a single entry, as
+        Windows does beyond 2,560 bytes."""
+        name = _name("tokens", issuer, resource)
+        if name in self._memory:
+            return "memory only"
+        return str(self.directory) if self._files.read(name) is not None else self.place
+
+    def note(self, kind: str, key: str, text: str) -> None:
+        """Keep something that is not secret."""
+        self._write_file(_name(kind, key), text)
+
+    def forget(self, kind: str, key: str) -> None:
+        self._delete_file(_name(kind, key))
+
+    def noted(self, kind: str, key: str) -> str | None:
+        name = _name(kind, key)
+        return self._memory.get(name) or self._files.read(name)
+
     def _mode(self) -> str:
         return (self._files.read(_MODE) or "file") if not self._files_only else "file"
 
     def _read(self, name: str) -> str | None:
-        text = self._files.read(name)
+        text = self._memory.get(name) or self._files.read(name)
         if text is None and self._mode() == "keyring":
             with contextlib.suppress(KeyringUnusable):
                 return self._open_keyring().read(name)
@@ -121,14 +152,37 @@ class Store:
                 if self._mode() != "keyring":
                     self._files.write(_MODE, "keyring")
                 return
-        self._files.write(name, text)
+        self._write_file(name, text)
+
+    def _write_file(self, name: str, text: str) -> None:
+        """In memory where nothing can be written (a container without a writable home)."""
+        try:
+            self._files.write(name, text)
+            self._memory.pop(name, None)
+        except ClientError as problem:
+            log.warning("%s Kept in memory until this program ends.", problem)
+            self._memory[name] = text
 
     def _delete(self, name: str) -> bool:
-        found = self._files.delete(name)
+        found = self._delete_file(name)
         if self._mode() == "keyring":
             with contextlib.suppress(KeyringUnusable):
                 found = self._open_keyring().delete(name) or found
         return found
+
+    def _delete_file(self, name: str) -> bool:
+        found = self._memory.pop(name, None) is not None
+        return self._files.delete(name) or found
+
+    @property
+    def directory_if_named(self) -> Path | None:
+        """The directory when the person named it, so that another process finds the same store."""
+        return self.directory if self._files_only else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether something could not be written, so that no other process sees it."""
+        return bool(self._memory)
 
     def _open_keyring(self) -> KeyringSecrets:
         if self._keyring is None:

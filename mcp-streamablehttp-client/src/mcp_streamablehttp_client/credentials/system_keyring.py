@@ -1,8 +1,13 @@
 """The operating system's keyring, when there is one that works."""
 
+from __future__ import annotations
+
+import queue
+import threading
 from typing import Any
 
 SERVICE = "mcp-streamablehttp-client"
+PATIENCE_SECONDS = 5.0
 
 
 class KeyringSecrets:
@@ -10,6 +15,7 @@ class KeyringSecrets:
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
+        self._hangs = False
 
     def read(self, name: str) -> str | None:
         return self._try("get_password", SERVICE, name)  # type: ignore[no-any-return]  # untyped
@@ -24,10 +30,27 @@ class KeyringSecrets:
         return True
 
     def _try(self, method: str, *arguments: str) -> Any:
+        """In a thread with a time limit: a locked keyring asks its person, perhaps on a screen that
+        nobody looks at. One that did not answer is not asked again."""
+        if self._hangs:
+            raise KeyringUnusable("no answer")
+        outcome: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                outcome.put((getattr(self._backend, method)(*arguments), None))
+            except Exception as error:  # backends raise whatever their platform raises
+                outcome.put((None, error))
+
+        threading.Thread(target=ask, name="keyring", daemon=True).start()
         try:
-            return getattr(self._backend, method)(*arguments)
-        except Exception as error:  # backends raise whatever their platform raises
-            raise KeyringUnusable(type(error).__name__) from None
+            value, error = outcome.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty as error:
+            self._hangs = True
+            raise KeyringUnusable("no answer") from error
+        if error is not None:
+            raise KeyringUnusable(type(error).__name__)
+        return value
 
 
 class KeyringUnusable(Exception):
@@ -42,7 +65,7 @@ def open_keyring() -> KeyringSecrets:
         backend = keyring.get_keyring()
         usable = float(backend.priority) >= 1
     except Exception as error:  # see above
-        raise KeyringUnusable(type(error).__name__) from None
+        raise KeyringUnusable(type(error).__name__) from error
     if not usable:
         raise KeyringUnusable("no backend")
     return KeyringSecrets(backend)

@@ -1,5 +1,7 @@
 """The authorization request and its answer (RFC 6749 §4.1, RFC 7636, RFC 8707, RFC 9207)."""
 
+from __future__ import annotations
+
 import secrets
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -7,8 +9,8 @@ from urllib.parse import urlencode
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from ..errors import OAuthRefused, SignInFailed
+from ..terminal import one_line
 from .discovery import AuthorizationServer
-from .registration import printable
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class AuthorizationRequest:
                 "asked; it was rejected."
             )
         if "error" in answer:
-            said = printable(f"{answer['error']}: {answer.get('error_description', '')}".strip(": "))
+            said = one_line(f"{answer['error']}: {answer.get('error_description', '')}".strip(": "))
             raise OAuthRefused(answer["error"], f"The sign-in was refused ({said}).")
         if not answer.get("code"):
             raise SignInFailed("The answer to the sign-in contains no code.")

@@ -1,11 +1,14 @@
-"""The Bearer challenge of a 401 or 403 answer (RFC 6750 §3, RFC 9728 §5.1)."""
+"""The Bearer or DPoP challenge of a 401 or 403 answer (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1)."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105
-_PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}|[^\s,"]+))')
+_PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+"""An unquoted value should be a token (RFC 9110 section 11.2); addresses are found unquoted too."""
 _SCHEME = re.compile(rf"({_TOKEN})(?=\s|,|$)")
 
 
@@ -17,10 +20,10 @@ class Challenge:
 
 
 def bearer_challenge(headers: Iterable[str]) -> Challenge:
-    """The first Bearer challenge among WWW-Authenticate headers, empty when there is none."""
+    """The first Bearer or DPoP challenge among WWW-Authenticate headers, empty when there is none."""
     for header in headers:
         for scheme, parameters in _challenges(header):
-            if scheme.lower() == "bearer":
+            if scheme.lower() in ("bearer", "dpop"):
                 return Challenge(
                     parameters.get("resource_metadata"),
                     parameters.get("scope"),

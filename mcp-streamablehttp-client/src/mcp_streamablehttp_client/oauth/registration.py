@@ -1,18 +1,24 @@
 """Which client this is at an issuer: pre-registered, a metadata document, or registered now."""
 
+from __future__ import annotations
+
 import logging
 import os
 from typing import Any
 
 from .. import __version__
 from ..credentials.records import Client
-from ..errors import OAuthRefused, SignInFailed
+from ..errors import NotNow, OAuthRefused, SignInFailed
 from ..settings import Settings
+from ..terminal import one_line
 from .discovery import AuthorizationServer
-from .http import exchange
+from .web import Answer, Web
 
 log = logging.getLogger(__name__)
 
+_PASSING = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+"""Error codes that say nothing about the grant or the client."""
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _SUPPORTED_METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 
@@ -24,14 +30,14 @@ def configured_client(settings: Settings, server: AuthorizationServer) -> Client
             issuer=server.issuer,
             client_id=settings.client_id,
             client_secret=secret,
-            auth_method=_method(server) if secret is not None else "none",
+            auth_method=_configured_method(settings, server),
         )
     if settings.client_metadata_url is not None and server.accepts_metadata_documents:
         return Client(issuer=server.issuer, client_id=settings.client_metadata_url)
     return None
 
 
-async def register(server: AuthorizationServer, redirect_uri: str, scope: str | None) -> Client:
+async def register(web: Web, server: AuthorizationServer, redirect_uri: str, scope: str | None) -> Client:
     """Dynamic client registration (RFC 7591); raises SignInFailed."""
     if server.registration_endpoint is None:
         raise SignInFailed(
@@ -39,11 +45,12 @@ async def register(server: AuthorizationServer, redirect_uri: str, scope: str | 
             "it with --client-id (and --client-secret-file if it comes with a secret)."
         )
     public = "none" in server.auth_methods
+    device = [DEVICE_GRANT] if server.device_authorization_endpoint is not None else []
     request: dict[str, Any] = {
         "client_name": os.environ.get("CLIENT_NAME") or "mcp-streamablehttp-client",
         "application_type": "native",
         "redirect_uris": [redirect_uri],
-        "grant_types": ["authorization_code", "refresh_token"],
+        "grant_types": ["authorization_code", "refresh_token", *device],
         "response_types": ["code"],
         "token_endpoint_auth_method": "none" if public else _method(server),
         "software_id": "mcp-streamablehttp-client",
@@ -51,15 +58,20 @@ async def register(server: AuthorizationServer, redirect_uri: str, scope: str | 
     }
     if scope:
         request["scope"] = scope
-    status, answer = await exchange("POST", server.registration_endpoint, body=request)
+    reply = await web.exchange("POST", server.registration_endpoint, body=request)
+    answer = reply.document
     client_id = (answer or {}).get("client_id")
-    if status not in (200, 201) or answer is None or not isinstance(client_id, str):
-        raise refused(f"{server.issuer} did not register this client", status, answer)
+    if reply.status not in (200, 201) or answer is None or not isinstance(client_id, str):
+        raise refused(f"{server.issuer} did not register this client", reply)
     secret = answer.get("client_secret")
     method = answer.get("token_endpoint_auth_method") or request["token_endpoint_auth_method"]
     if method not in _SUPPORTED_METHODS:
         raise SignInFailed(f"{server.issuer} wants the client authentication {method}.")
     expires_at = answer.get("client_secret_expires_at")
+    management_url, management_token = (
+        answer.get("registration_client_uri"),
+        answer.get("registration_access_token"),
+    )
     log.info("registered with %s", server.issuer)
     return Client(
         issuer=server.issuer,
@@ -68,21 +80,28 @@ async def register(server: AuthorizationServer, redirect_uri: str, scope: str | 
         auth_method=method,
         redirect_uri=redirect_uri,
         secret_expires_at=expires_at if isinstance(expires_at, (int, float)) else 0,
+        management_url=management_url if isinstance(management_url, str) else None,
+        management_token=management_token if isinstance(management_token, str) else None,
     )
 
 
-def refused(what: str, status: int, answer: dict[str, Any] | None) -> OAuthRefused:
-    """An OAuth error answer as one sentence."""
-    error = (answer or {}).get("error")
-    description = (answer or {}).get("error_description")
+def refused(what: str, reply: Answer) -> SignInFailed:
+    """A refusal as one sentence: OAuthRefused only for an error answer of RFC 6749 section 5.2 (the
+    same form as RFC 7591 section 3.2.2), else NotNow, whatever the status is."""
+    document = reply.document or {}
+    error, description = document.get("error"), document.get("error_description")
     code = error if isinstance(error, str) else ""
-    said = printable(f"{code}: {description}" if isinstance(description, str) else code)
-    return OAuthRefused(code, f"{what} ({said or f'HTTP {status}'}).")
+    said = one_line(f"{code}: {description}" if code and isinstance(description, str) else code)
+    text = f"{what} ({said or f'HTTP {reply.status}'})."
+    if reply.status in (400, 401) and code and code not in _PASSING:
+        return OAuthRefused(code, text)
+    return NotNow(f"{text} Nothing was given up; try again later.", reply.retry_after, code)
 
 
-def printable(text: str, limit: int = 300) -> str:
-    """Foreign text fit for one line of a log or terminal."""
-    return "".join(c if c.isprintable() else " " for c in text[:limit]).strip()
+def _configured_method(settings: Settings, server: AuthorizationServer) -> str:
+    if settings.client_key is not None:
+        return "private_key_jwt"
+    return _method(server) if settings.client_secret is not None else "none"
 
 
 def _method(server: AuthorizationServer) -> str:

@@ -1,5 +1,7 @@
 """Which addresses found in metadata may be used at all (security best practices, CVE-2025-6514)."""
 
+from __future__ import annotations
+
 import re
 from urllib.parse import urlsplit
 
@@ -19,8 +21,8 @@ def checked(url: object, what: str, server_url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError:
-        raise DiscoveryFailed(f"The {what} in the server's metadata is not a URL.") from None
+    except ValueError as error:
+        raise DiscoveryFailed(f"The {what} in the server's metadata is not a URL.") from error
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise DiscoveryFailed(f"The {what} in the server's metadata has a user name or fragment.")
     if parts.scheme == "https" and parts.hostname:

@@ -1,10 +1,13 @@
 """Server-sent events, parsed as the bytes arrive (WHATWG HTML §9.2)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import MessageTooLarge
-from .settings import MAX_MESSAGE_BYTES
+
+class EventTooLarge(Exception):
+    """One event is longer than the limit; the stream cannot be read on."""
 
 
 @dataclass(slots=True)
@@ -18,9 +21,9 @@ class Event:
 
 
 class EventParser:
-    """Feed it chunks of any size; it yields whole events."""
+    """Feed it chunks of any size; it yields whole events. `limit` is in bytes, for one event."""
 
-    def __init__(self, limit: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._partial: list[bytes] = []
         self._held = 0
@@ -32,6 +35,7 @@ class EventParser:
         self._retry: int | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Raises EventTooLarge."""
         for line in self._lines(chunk):
             if line:
                 self._field(line)
@@ -59,7 +63,7 @@ class EventParser:
             self._partial.append(rest)
         self._held += len(chunk)
         if self._held > self._limit + 4096 and self._size() > self._limit:
-            raise MessageTooLarge(f"The server sent an event of more than {self._limit} bytes.")
+            raise EventTooLarge(f"an event of more than {self._limit} bytes")
 
     def _size(self) -> int:
         self._held = sum(map(len, self._partial)) + sum(map(len, self._data))

@@ -1,24 +1,28 @@
 """Redirects, headers, sizes, encodings and time, against a site on loopback."""
 
+from __future__ import annotations
+
 import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
-from mcp_fetch_streamablehttp_server.addresses import AddressPolicy
+from mcp_fetch_streamablehttp_server._common.addresses import AddressPolicy
+from mcp_fetch_streamablehttp_server._common.pinned_transport import PinnedTransport
 from mcp_fetch_streamablehttp_server.errors import FetchError
 from mcp_fetch_streamablehttp_server.fetch import Fetcher, Order, Page, parse_url
 from mcp_fetch_streamablehttp_server.headers import check_headers
-from mcp_fetch_streamablehttp_server.transport import PinnedTransport
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from .support import Site, StartSite
+
 LIMIT = 50_000
-Get = Callable[..., Any]
+Get = Callable[..., Awaitable[Page]]
 
 
 async def no_robots(url: httpx.URL) -> None:
@@ -48,7 +52,7 @@ async def get() -> AsyncIterator[Get]:
     await made.aclose()
 
 
-async def test_a_page_and_its_redirects(get: Get, site: Any) -> None:
+async def test_a_page_and_its_redirects(get: Get, site: Site) -> None:
     site.pages["/a"] = Response(status_code=301, headers={"location": "b?x=1#part"})
     site.pages["/b"] = Response("here", media_type="text/plain")
     page = await get(f"{site.url}/a#top")
@@ -61,7 +65,7 @@ async def test_a_page_and_its_redirects(get: Get, site: Any) -> None:
     ("status", "method", "body"),
     [(301, "GET", b""), (302, "GET", b""), (303, "GET", b""), (307, "POST", b"x=1"), (308, "POST", b"x=1")],
 )
-async def test_what_becomes_of_a_post(get: Get, site: Any, status: int, method: str, body: bytes) -> None:
+async def test_what_becomes_of_a_post(get: Get, site: Site, status: int, method: str, body: bytes) -> None:
     site.pages["/a"] = Response(status_code=status, headers={"location": "/b"})
     site.pages["/b"] = Response("ok")
     headers = {"content-type": "application/x-www-form-urlencoded"}
@@ -72,7 +76,7 @@ async def test_what_becomes_of_a_post(get: Get, site: Any, status: int, method: 
 
 
 async def test_headers_for_one_origin_do_not_travel_to_another(
-    get: Get, site: Any, start_site: Callable[..., Any]
+    get: Get, site: Site, start_site: StartSite
 ) -> None:
     elsewhere = start_site()
     site.pages["/a"] = Response(status_code=302, headers={"location": "/b"})
@@ -87,7 +91,7 @@ async def test_headers_for_one_origin_do_not_travel_to_another(
     assert (arrived["accept-language"], arrived["user-agent"]) == ("de", "U/1")
 
 
-async def test_cookies_are_never_kept(get: Get, site: Any) -> None:
+async def test_cookies_are_never_kept(get: Get, site: Site) -> None:
     site.pages["/a"] = Response(
         status_code=302, headers={"location": "/b", "set-cookie": "sid=alice; Path=/"}
     )
@@ -107,26 +111,26 @@ async def test_cookies_are_never_kept(get: Get, site: Any) -> None:
         ("identity", lambda data: data),
     ],
 )
-async def test_encodings(get: Get, site: Any, encoding: str, compress: Callable[[bytes], bytes]) -> None:
+async def test_encodings(get: Get, site: Site, encoding: str, compress: Callable[[bytes], bytes]) -> None:
     site.pages["/"] = Response(compress(b"hello world" * 100), headers={"content-encoding": encoding})
     assert (await get(f"{site.url}/")).body == b"hello world" * 100
     assert site.seen[0][2]["accept-encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "zstd"])
-async def test_an_encoding_not_asked_for_is_refused(get: Get, site: Any, encoding: str) -> None:
+async def test_an_encoding_not_asked_for_is_refused(get: Get, site: Site, encoding: str) -> None:
     site.pages["/"] = Response(b"x", headers={"content-encoding": encoding})
     with pytest.raises(FetchError, match="was not asked for"):
         await get(f"{site.url}/")
 
 
-async def test_broken_compression_is_said_to_be(get: Get, site: Any) -> None:
+async def test_broken_compression_is_said_to_be(get: Get, site: Site) -> None:
     site.pages["/"] = Response(b"not gzip at all", headers={"content-encoding": "gzip"})
     with pytest.raises(FetchError, match="compressed, but broken"):
         await get(f"{site.url}/")
 
 
-async def test_the_size_limit_holds_while_streaming(get: Get, site: Any) -> None:
+async def test_the_size_limit_holds_while_streaming(get: Get, site: Site) -> None:
     sent = 0
 
     async def endless(request: Request) -> Response:
@@ -146,7 +150,7 @@ async def test_the_size_limit_holds_while_streaming(get: Get, site: Any) -> None
     assert len((await get(f"{site.url}/")).body) == LIMIT
 
 
-async def test_a_compression_bomb_is_stopped_at_the_limit(get: Get, site: Any) -> None:
+async def test_a_compression_bomb_is_stopped_at_the_limit(get: Get, site: Site) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     assert len(bomb) < LIMIT * 2
     site.pages["/"] = Response(bomb, headers={"content-encoding": "gzip"})
@@ -154,7 +158,7 @@ async def test_a_compression_bomb_is_stopped_at_the_limit(get: Get, site: Any) -
         await get(f"{site.url}/")
 
 
-async def test_a_page_that_trickles_is_given_up(get: Get, site: Any) -> None:
+async def test_a_page_that_trickles_is_given_up(get: Get, site: Site) -> None:
     async def trickle(request: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
             while True:
@@ -184,7 +188,7 @@ async def test_a_server_that_does_not_speak_http(get: Get) -> None:
             await get(f"http://127.0.0.1:{port}/")
 
 
-async def test_a_closed_port_and_an_unknown_name(get: Get, site: Any) -> None:
+async def test_a_closed_port_and_an_unknown_name(get: Get, site: Site) -> None:
     with pytest.raises(FetchError, match=r"127\.0\.0\.1 cannot be reached: the connection failed"):
         await get("http://127.0.0.1:1/")
     with pytest.raises(FetchError, match="the name does not resolve"):

@@ -1,12 +1,12 @@
 """Status codes of the endpoint, over plain HTTP."""
 
-import json
-from collections.abc import Callable
+from __future__ import annotations
 
 import httpx
 import pytest
 
-Start = Callable[..., str]
+from .support import Start
+
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 
@@ -25,6 +25,9 @@ def test_health_answers_any_host(start: Start, browser: httpx.Client) -> None:
         ({"Origin": "null"}, 403),
         ({"Origin": "http://localhost:6274"}, 200),
         ({"Accept": "text/html"}, 406),
+        ({"Accept": "application/json"}, 200),
+        ({"Accept": "text/event-stream"}, 200),
+        ({"Accept": "*/*"}, 200),
     ],
 )
 def test_host_origin_and_accept(
@@ -37,9 +40,8 @@ def test_host_origin_and_accept(
 def test_every_handshake_version(start: Start, browser: httpx.Client, version: str) -> None:
     hello = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
-    with browser.stream("POST", f"{start()}/mcp", json=body, headers=ACCEPT) as answer:
-        line = next(line for line in answer.iter_lines() if line.startswith("data:"))
-    assert json.loads(line.removeprefix("data:"))["result"]["protocolVersion"] == version
+    answer = browser.post(f"{start()}/mcp", json=body, headers=ACCEPT)
+    assert answer.json()["result"]["protocolVersion"] == version
     assert "mcp-session-id" not in answer.headers
 
 
@@ -50,3 +52,7 @@ def test_only_post_is_served(start: Start, browser: httpx.Client, method: str) -
 
 def test_a_body_beyond_one_mebibyte_is_refused(start: Start, browser: httpx.Client) -> None:
     assert browser.post(f"{start()}/mcp", content=b" " * (1024 * 1024 + 1), headers=ACCEPT).status_code == 413
+
+
+def test_a_slash_at_the_end_of_the_address_is_no_other_address(start: Start, browser: httpx.Client) -> None:
+    assert browser.post(f"{start()}/mcp/", json=LIST, headers=ACCEPT).status_code == 200

@@ -1,19 +1,24 @@
 """Server-side request forgery: nothing forbidden is connected to, and what is allowed is what was checked."""
 
+from __future__ import annotations
+
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 import pytest
 import trustme
-from mcp_fetch_streamablehttp_server.addresses import AddressPolicy
+from mcp_fetch_streamablehttp_server._common.addresses import AddressPolicy, AddressRefused
+from mcp_fetch_streamablehttp_server._common.pinned_transport import PinnedTransport
 from mcp_fetch_streamablehttp_server.errors import FetchError, Refused
 from mcp_fetch_streamablehttp_server.fetch import Fetcher, Order, Page, parse_url
 from mcp_fetch_streamablehttp_server.settings import PORTS
-from mcp_fetch_streamablehttp_server.transport import PinnedTransport
 from starlette.responses import RedirectResponse, Response
+
+from .support import Network, Site, StartSite
 
 
 def fetcher(policy: AddressPolicy, transport: PinnedTransport) -> Fetcher:
@@ -24,7 +29,7 @@ async def no_robots(url: httpx.URL) -> None:
     pass
 
 
-async def get(url: str, network: Any, policy: AddressPolicy | None = None) -> Page:
+async def get(url: str, network: Network, policy: AddressPolicy | None = None) -> Page:
     policy = policy or AddressPolicy(PORTS)
     made = fetcher(policy, PinnedTransport(policy, resolver=network.resolve, connector=network))
     try:
@@ -78,7 +83,7 @@ async def get(url: str, network: Any, policy: AddressPolicy | None = None) -> Pa
         "http://" + "a" * 9000,
     ],
 )
-async def test_refused_before_any_lookup_or_connection(url: str, network: Any) -> None:
+async def test_refused_before_any_lookup_or_connection(url: str, network: type[Network]) -> None:
     net = network(example_com=["1.1.1.1"])
     with pytest.raises(FetchError):
         await get(url, net)
@@ -100,7 +105,7 @@ async def test_refused_before_any_lookup_or_connection(url: str, network: Any) -
     ],
 )
 async def test_a_name_with_a_private_address_is_never_connected_to(
-    addresses: list[str], network: Any
+    addresses: list[str], network: type[Network]
 ) -> None:
     net = network(rebind_example=addresses)
     with pytest.raises(Refused):
@@ -109,7 +114,7 @@ async def test_a_name_with_a_private_address_is_never_connected_to(
     assert net.connected == []
 
 
-async def test_a_public_name_is_resolved_once_and_connected_to_by_address(network: Any) -> None:
+async def test_a_public_name_is_resolved_once_and_connected_to_by_address(network: type[Network]) -> None:
     net = network(example_com=["1.1.1.1", "2606:4700::1111"])
     with pytest.raises(FetchError, match=r"example\.com\. cannot be reached: the connection failed"):
         await get("https://Example.com./", net)
@@ -118,7 +123,7 @@ async def test_a_public_name_is_resolved_once_and_connected_to_by_address(networ
 
 
 async def test_proxy_variables_cannot_lead_around_the_check(
-    network: Any, monkeypatch: pytest.MonkeyPatch
+    network: type[Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -128,13 +133,13 @@ async def test_proxy_variables_cannot_lead_around_the_check(
     assert net.connected == [("1.1.1.1", 80)]
 
 
-async def test_local_sockets_are_out_of_reach(network: Any) -> None:
+async def test_local_sockets_are_out_of_reach(network: type[Network]) -> None:
     policy = AddressPolicy(PORTS)
     net = network()
     transport = PinnedTransport(policy, resolver=net.resolve, connector=net)
     backend = transport._pool._network_backend
     assert isinstance(backend, httpcore.AsyncNetworkBackend)
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         await backend.connect_unix_socket("/var/run/docker.sock")
 
 
@@ -152,7 +157,7 @@ class Loopback(httpcore.AnyIOBackend):
 
 
 @pytest.fixture
-async def through_loopback(site: Any) -> AsyncIterator[tuple[Fetcher, Loopback, Any, int]]:
+async def through_loopback(site: Site) -> AsyncIterator[tuple[Fetcher, Loopback, Site, int]]:
     """A fetcher for which the operator vouches for site.test on the site's port, and for nothing else."""
     port = int(site.authority.split(":")[1])
     answers = {
@@ -188,7 +193,7 @@ async def through_loopback(site: Any) -> AsyncIterator[tuple[Fetcher, Loopback, 
     ],
 )
 async def test_a_redirect_is_checked_like_the_first_address(
-    target: str, through_loopback: tuple[Fetcher, Loopback, Any, int]
+    target: str, through_loopback: tuple[Fetcher, Loopback, Site, int]
 ) -> None:
     made, net, site, port = through_loopback
     site.pages["/"] = Response(status_code=302, headers={"location": target.format(port=port)})
@@ -199,7 +204,7 @@ async def test_a_redirect_is_checked_like_the_first_address(
     assert net.connected == [("127.0.0.1", port)]
 
 
-async def test_host_and_tls_name_stay_the_site_s_own(start_site: Callable[..., Any], tmp_path: Any) -> None:
+async def test_host_and_tls_name_stay_the_site_s_own(start_site: StartSite, tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("named.test")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
@@ -227,7 +232,7 @@ async def test_host_and_tls_name_stay_the_site_s_own(start_site: Callable[..., A
 
 
 async def test_a_kept_connection_serves_only_the_host_it_was_made_for(
-    through_loopback: tuple[Fetcher, Loopback, Any, int],
+    through_loopback: tuple[Fetcher, Loopback, Site, int],
 ) -> None:
     made, net, site, port = through_loopback
     site.pages["/"] = Response("hello", media_type="text/plain")
@@ -239,7 +244,7 @@ async def test_a_kept_connection_serves_only_the_host_it_was_made_for(
     assert net.connected == [("127.0.0.1", port)]
 
 
-async def test_a_redirect_loop_ends(through_loopback: tuple[Fetcher, Loopback, Any, int]) -> None:
+async def test_a_redirect_loop_ends(through_loopback: tuple[Fetcher, Loopback, Site, int]) -> None:
     made, _, site, port = through_loopback
     site.pages["/"] = RedirectResponse("/")
     with pytest.raises(FetchError, match="more than 5 times"):

@@ -1,5 +1,7 @@
 """Reading an answer's body up to a limit that holds before and after decompression."""
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import AsyncIterator, Iterator
 
@@ -22,8 +24,8 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
             body += piece
             if len(body) > limit:
                 raise TooLarge(f"The answer is larger than the {limit} bytes that are fetched at most.")
-    except zlib.error:
-        raise FetchError("The answer is compressed, but broken.") from None
+    except zlib.error as error:
+        raise FetchError("The answer is compressed, but broken.") from error
     return bytes(body)
 
 
@@ -35,8 +37,8 @@ async def read_start(response: httpx.Response, limit: int) -> bytes:
             body += piece
             if len(body) >= limit:
                 break
-    except zlib.error:
-        raise FetchError("The answer is compressed, but broken.") from None
+    except zlib.error as error:
+        raise FetchError("The answer is compressed, but broken.") from error
     return bytes(body[:limit])
 
 

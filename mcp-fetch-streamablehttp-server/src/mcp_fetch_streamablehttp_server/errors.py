@@ -1,3 +1,6 @@
+from __future__ import annotations
+
+
 class FetchError(Exception):
     """The page cannot be had; the message is one sentence for the caller."""
 

@@ -1,21 +1,30 @@
 """Getting one page: each hop's address checked, redirects followed by hand, size and time bounded."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from .addresses import AddressPolicy
+from ._common.addresses import AddressPolicy, AddressRefused
+from ._common.pinned_transport import NameNotFound
 from .body import ACCEPT_ENCODING, read_body
-from .errors import FetchError
-from .headers import for_other_origin
+from .cache import Answer, Cache
+from .errors import FetchError, Refused
+from .headers import NEUTRAL, for_other_origin
+from .manners import Manners
+from .turns import Turns
 
 REDIRECTS = {301, 302, 303, 307, 308}
 LONGEST_URL = 8192
 CONNECT_SECONDS = 10
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+SHARES = 4
+"""One caller has no more than a quarter of the places."""
 
 BeforeHop = Callable[[httpx.URL], Awaitable[None]]
 
@@ -30,6 +39,9 @@ class Order:
     body: bytes | None = None
 
 
+Ask = Callable[[Order], Awaitable[Answer]]
+
+
 @dataclass(frozen=True)
 class Page:
     url: httpx.URL
@@ -37,10 +49,14 @@ class Page:
     content_type: str
     body: bytes
     redirects: list[str]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fetcher:
-    """Keeps no cookies and obeys no proxy variables: nothing of one caller reaches another."""
+    """Keeps no cookies and obeys no proxy variables: nothing of one caller reaches another.
+
+    What the cache holds was asked for without anything that tells one caller from another.
+    """
 
     def __init__(
         self,
@@ -51,12 +67,18 @@ class Fetcher:
         max_bytes: int,
         seconds: float,
         max_concurrent: int,
+        cache_bytes: int = 0,
+        per_site: int = 4,
     ) -> None:
         self.policy = policy
         self.max_redirects = max_redirects
         self.max_bytes = max_bytes
         self.seconds = seconds
-        self._slots = asyncio.Semaphore(max_concurrent)
+        self.cache = Cache(cache_bytes)
+        self.manners = Manners(per_site)
+        self.delay: Callable[[httpx.URL], float] = lambda url: 0.0
+        """Seconds that a site asks for between two requests."""
+        self._turns = Turns(max_concurrent, max(1, max_concurrent // SHARES))
         self._client = httpx.AsyncClient(
             transport=transport,
             trust_env=False,
@@ -65,48 +87,83 @@ class Fetcher:
             timeout=httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
         )
 
-    async def fetch(self, order: Order, before_hop: BeforeHop) -> Page:
+    async def fetch(
+        self, order: Order, before_hop: BeforeHop, *, caller: str = "", seconds: float | None = None
+    ) -> Page:
         """The page at the end of all redirects; `before_hop` may raise to stop at any of them.
 
-        Raises FetchError. All of it, waiting for a turn included, takes at most `seconds`.
+        One `caller` has no more than a share of the places. Raises FetchError. All of it, waiting for a turn
+        included, takes at most `seconds`.
         """
+        limit = self.seconds if seconds is None else min(seconds, self.seconds)
         try:
-            async with asyncio.timeout(self.seconds), self._slots:
-                return await self._fetch(order, before_hop)
-        except (TimeoutError, httpx.TimeoutException):
-            raise FetchError(f"{order.url.host} did not deliver within {self.seconds:g} seconds.") from None
+            async with asyncio.timeout(limit), self._turns.of(caller):
+                return await self.follow(order, before_hop, self._ask_politely)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise FetchError(f"{order.url.host} did not deliver within {limit:g} seconds.") from error
         except httpx.TransportError as error:
-            raise FetchError(f"{order.url.host} cannot be reached: {reason(error)}.") from None
+            raise FetchError(f"{order.url.host} cannot be reached: {reason(error)}.") from error
 
-    async def _fetch(self, order: Order, before_hop: BeforeHop) -> Page:
-        async def read(response: httpx.Response) -> bytes:
-            return await read_body(response, self.max_bytes)
-
-        return await self.follow(order, before_hop, read)
-
-    async def follow(
-        self, order: Order, before_hop: BeforeHop, read: Callable[[httpx.Response], Awaitable[bytes]]
-    ) -> Page:
+    async def follow(self, order: Order, before_hop: BeforeHop, ask: Ask) -> Page:
         hops: list[str] = []
         while True:
             self.check(order.url)
             await before_hop(order.url)
-            response = await self._client.send(self._request(order), stream=True)
-            try:
-                target = response.headers.get("location")
-                if response.status_code not in REDIRECTS or target is None:
-                    kind = response.headers.get("content-type", "")
-                    return Page(order.url, response.status_code, kind, await read(response), hops)
-            finally:
-                await response.aclose()
+            answer = await ask(order)
+            target = answer.headers.get("location")
+            if answer.status not in REDIRECTS or target is None:
+                kind = answer.headers.get("content-type", "")
+                return Page(order.url, answer.status, kind, answer.body, hops, answer.headers)
             if len(hops) == self.max_redirects:
                 raise FetchError(f"The page redirects more than {self.max_redirects} times.")
-            order = redirected(order, response.status_code, target)
+            order = redirected(order, answer.status, target)
             hops.append(str(order.url))
+
+    async def _ask_politely(self, order: Order) -> Answer:
+        """From the cache where that may be; else by the site's leave."""
+        key = cache_key(order)
+        if key is not None and (fresh := self.cache.fresh(key)) is not None:
+            return fresh
+        conditions = {} if key is None else self.cache.conditions(key)
+        asked = replace(order, headers={**order.headers, **conditions})
+        site = order.url.netloc.decode("ascii")
+        async with self.manners.visit(site, self.delay(order.url)):
+            answer = await self.ask(asked, self._read)
+        self.manners.told(site, answer.status, answer.headers.get("retry-after"))
+        if key is None:
+            return answer
+        if answer.status == 304 and conditions:
+            return self.cache.renewed(key, answer.headers) or await self.ask(order, self._read)
+        self.cache.keep(key, answer)
+        return answer
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        return await read_body(response, self.max_bytes)
+
+    async def ask(self, order: Order, read: Callable[[httpx.Response], Awaitable[bytes]]) -> Answer:
+        """One request, one answer; the body of a redirect is not read."""
+        response = await self._send(order)
+        try:
+            leads_on = response.status_code in REDIRECTS and "location" in response.headers
+            body = b"" if leads_on or order.method == "HEAD" else await read(response)
+            return Answer(response.status_code, dict(response.headers), body)
+        finally:
+            await response.aclose()
 
     def check(self, url: httpx.URL) -> None:
         """Raises Refused. The transport checks again, with the addresses, when it connects."""
-        self.policy.check_host(url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme])
+        try:
+            self.policy.check_host(url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme])
+        except AddressRefused as error:
+            raise Refused(str(error)) from error
+
+    async def _send(self, order: Order) -> httpx.Response:
+        try:
+            return await self._client.send(self._request(order), stream=True)
+        except AddressRefused as error:
+            raise Refused(str(error)) from error
+        except NameNotFound as error:
+            raise FetchError(str(error)) from error
 
     def _request(self, order: Order) -> httpx.Request:
         headers = {"accept": "text/markdown, text/html, application/xhtml+xml, */*;q=0.8"} | order.headers
@@ -134,22 +191,36 @@ def parse_url(text: str) -> httpx.URL:
         if url.userinfo or "@" in url.netloc.decode("ascii"):
             raise FetchError("The URL carries a user name or password; leave them out.")
         return url.copy_with(fragment=None)
-    except (httpx.InvalidURL, ValueError, UnicodeError):
-        raise FetchError("The URL is malformed.") from None
+    except (httpx.InvalidURL, ValueError, UnicodeError) as error:
+        raise FetchError("The URL is malformed.") from error
 
 
 def redirected(order: Order, status: int, target: str) -> Order:
     """The next request (RFC 9110 15.4). Raises FetchError for a target that is not fetched."""
     try:
         url = parse_url(str(order.url.join(target)))
-    except (httpx.InvalidURL, ValueError):
-        raise FetchError("The page redirects to a malformed address.") from None
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchError("The page redirects to a malformed address.") from error
     if status == 303 or (status in (301, 302) and order.method == "POST"):
         kept = {name: value for name, value in order.headers.items() if not name.startswith("content-")}
         order = replace(order, method="GET", body=None, headers=kept)
     if origin(url) != origin(order.url):
         order = replace(order, headers=for_other_origin(order.headers))
     return replace(order, url=url)
+
+
+def cache_key(order: Order) -> tuple[str, ...] | None:
+    """What tells requests apart that may share an answer; None where the caller sent something of its own.
+
+    Everything that we send and an answer may vary by is in it (RFC 9111 4.1).
+    """
+    if order.method not in ("GET", "HEAD") or order.body is not None or order.headers.keys() - NEUTRAL:
+        return None
+    return (
+        order.method,
+        str(order.url),
+        *(f"{name}: {order.headers[name]}" for name in sorted(order.headers)),
+    )
 
 
 def origin(url: httpx.URL) -> tuple[str, bytes, int]:

@@ -1,5 +1,7 @@
 """Which request headers a caller may choose."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 
@@ -41,7 +43,7 @@ _RESERVED_PREFIXES = (
 )
 
 # Kept when a redirect leaves the origin; anything else might be meant for the first server alone.
-_NEUTRAL = {"accept", "accept-language", "user-agent"}
+NEUTRAL = {"accept", "accept-language", "user-agent"}
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -63,4 +65,4 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_other_origin(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name in _NEUTRAL}
+    return {name: value for name, value in headers.items() if name in NEUTRAL}

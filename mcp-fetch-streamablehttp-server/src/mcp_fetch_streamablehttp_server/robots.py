@@ -1,5 +1,7 @@
 """robots.txt (RFC 9309): asked at every hop, read as this server's own robot name, remembered for a while."""
 
+from __future__ import annotations
+
 import re
 import time
 from collections import OrderedDict
@@ -10,6 +12,7 @@ import httpx
 from protego import Protego
 
 from .body import read_start
+from .cache import Answer
 from .errors import FetchError
 from .fetch import Fetcher, Order, origin, reason
 
@@ -47,6 +50,8 @@ class Robots:
 
     async def check(self, url: httpx.URL) -> None:
         """Raises FetchError when the site does not want robots at this URL, or cannot be asked."""
+        if url.path == "/robots.txt":
+            return  # always allowed (RFC 9309 2.2.2)
         rules = await self._rules(url)
         if isinstance(rules, str):
             raise FetchError(
@@ -54,6 +59,12 @@ class Robots:
             )
         if not rules.can_fetch(str(url), self.name):
             raise FetchError(f"{url.host} asks robots not to fetch this page (robots.txt, as {self.name}).")
+
+    def crawl_delay(self, url: httpx.URL) -> float:
+        """Seconds the site asks for between two requests, as far as its robots.txt is known."""
+        known = self._known.get(origin(url))
+        delay = None if known is None or isinstance(known.rules, str) else known.rules.crawl_delay(self.name)
+        return max(0.0, delay or 0.0)
 
     async def _rules(self, url: httpx.URL) -> Protego | str:
         key = origin(url)
@@ -71,12 +82,15 @@ class Robots:
         async def read(response: httpx.Response) -> bytes:
             return await read_start(response, LARGEST) if response.is_success else b""
 
+        async def ask(order: Order) -> Answer:
+            return await self.fetcher.ask(order, read)
+
         async def anywhere(hop: httpx.URL) -> None:
             """Only the address policy, which every hop passes, limits where robots.txt may come from."""
 
         order = Order(url.copy_with(raw_path=b"/robots.txt"), headers={"user-agent": self.user_agent})
         try:
-            page = await self.fetcher.follow(order, anywhere, read)
+            page = await self.fetcher.follow(order, anywhere, ask)
         except FetchError as error:
             return str(error)
         except httpx.TransportError as error:
@@ -88,8 +102,9 @@ def parse(body: bytes, name: str) -> Protego:
     """The rules for one robot. Groups of others become one group, which keeps the work linear in the size."""
 
     def narrowed(match: re.Match[str]) -> str:
-        agent = match["agent"].split("/")[0].strip().lower().replace("*", "") or "*"
-        return f"User-agent: {agent if agent == '*' or agent in name else 'some-other-robot'}"
+        # The product token is matched whole (RFC 9309 2.2.1): `model` is not ModelContextProtocol.
+        agent = match["agent"].split("/")[0].strip().lower()
+        return f"User-agent: {agent if agent in ('*', name) else 'some-other-robot'}"
 
     lines = body.decode("utf-8-sig", "replace").splitlines()
     return Protego.parse(_AGENT_LINE.sub(narrowed, "\n".join(lines)))

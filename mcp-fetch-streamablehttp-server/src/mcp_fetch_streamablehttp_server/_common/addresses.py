@@ -1,13 +1,25 @@
-"""Which hosts, ports and addresses may be fetched from: the defence against server-side request forgery."""
+"""Where a stranger may send us: the hosts, ports and addresses that are no server-side request forgery.
+
+The standard library alone, so that whatever makes the connection can ask.
+"""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from .errors import Refused
-
 Address = IPv4Address | IPv6Address
+
+
+class AddressError(Exception):
+    """An address cannot be used; the message is one sentence that names it."""
+
+
+class AddressRefused(AddressError):
+    """The policy forbids it; nothing was connected to."""
+
 
 # Not places of the public web, whatever this Python's registry says: IETF protocol assignments (RFC 6890)
 # with a cloud's metadata service among them, the 6to4 relay anycast range (RFC 7526), Azure's host agent.
@@ -27,8 +39,14 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
-def is_public(address: Address) -> bool:
-    """Whether a packet to the address goes to the public internet, whatever form it is written in."""
+def is_public(address: Address | str) -> bool:
+    """Whether a packet to the address goes to the public internet, whatever form it is written in.
+
+    Text that is no address is not public.
+    """
+    if isinstance(address, str):
+        found = literal(address)
+        return found is not None and is_public(found)
     if isinstance(address, IPv4Address):
         return (
             address.is_global
@@ -55,46 +73,46 @@ class AddressPolicy:
     exempt: Collection[tuple[str, int]] = ()
 
     def check_host(self, host: str, port: int) -> str:
-        """The host in its one normal form. Raises Refused; looks nothing up."""
+        """The host in its one normal form. Raises AddressRefused; looks nothing up."""
         name = normal_host(host)
         if (name, port) in self.exempt:
             return name
         if name == "localhost" or name.endswith(".localhost"):
-            raise Refused(f"{name} is this machine itself, and only public addresses are fetched.")
+            raise AddressRefused(f"{name} is this machine itself, and only public addresses are fetched.")
         if self.ports is not None and port not in self.ports:
             allowed = ", ".join(str(number) for number in sorted(self.ports))
-            raise Refused(f"Port {port} is not fetched from; the ports allowed here are {allowed}.")
+            raise AddressRefused(f"Port {port} is not fetched from; the ports allowed here are {allowed}.")
         address = literal(name)
         if address is not None:
             self.check_addresses(name, port, [str(address)])
         return name
 
     def check_addresses(self, host: str, port: int, found: Collection[str]) -> None:
-        """Every address of the host has to be public: one that is not condemns it. Raises Refused."""
+        """All addresses of a host must be public. Raises AddressRefused."""
         if (host, port) in self.exempt:
             return
         if not found:
-            raise Refused(f"{host} has no address.")
+            raise AddressRefused(f"{host} has no address.")
         for text in found:
-            try:
-                public = is_public(ip_address(text))
-            except ValueError:
-                public = False
-            if not public:
-                raise Refused(f"{host} is not on the public internet, and only public addresses are fetched.")
+            if not is_public(text):
+                raise AddressRefused(
+                    f"{host} is not on the public internet, and only public addresses are fetched."
+                )
 
 
 def normal_host(host: str) -> str:
-    """Lower case, no trailing dot; an address in its canonical text. Raises Refused if ambiguous."""
+    """Lower case, no trailing dot; an address in its canonical text. Raises AddressRefused if ambiguous."""
     name = host.lower().removesuffix(".")
     address = literal(name)
     if address is not None:
         return str(address)
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
-        raise Refused(f"{host!r} is an unusual way to write an address; write it as four decimal numbers.")
+        raise AddressRefused(
+            f"{host!r} is an unusual way to write an address; write it as four decimal numbers."
+        )
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise Refused(f"{host!r} is not a host name.")
+        raise AddressRefused(f"{host!r} is not a host name.")
     return name
 
 

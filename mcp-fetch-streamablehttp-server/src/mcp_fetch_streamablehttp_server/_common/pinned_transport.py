@@ -5,32 +5,51 @@ socket goes to one of them, so a name that resolves differently the next moment 
 TLS server name and the Host header keep to the name.
 """
 
+from __future__ import annotations
+
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from typing import Any, cast
 
 import httpcore
 import httpx
 
-from .addresses import AddressPolicy, literal
-from .errors import FetchError, Refused
+from .addresses import AddressError, AddressPolicy, AddressRefused, literal
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
+Stream = httpcore.AsyncNetworkStream
+
+NEXT_ADDRESS_SECONDS = 0.25
+"""After so long the next address is tried beside those before it (RFC 8305 section 5)."""
+_MOST_ADDRESSES = 8
+"""A name may have any number; the others are not tried."""
+
+
+class NameNotFound(AddressError):
+    """The name does not resolve, now."""
 
 
 async def system_resolver(host: str, port: int) -> list[str]:
+    """The addresses of a name, as the system knows them. Raises NameNotFound."""
     loop = asyncio.get_running_loop()
     try:
         answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise FetchError(f"{host} cannot be found: the name does not resolve.") from None
+    except (OSError, UnicodeError) as error:
+        raise NameNotFound(f"{host} cannot be found: the name does not resolve.") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in answers))
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects where the policy allows, within `timeout` seconds for all addresses of a name together.
+
+    A dead address costs a quarter of a second, not the time-out: the next is tried beside it (RFC 8305).
+    Raises AddressRefused and NameNotFound.
+    """
+
     def __init__(
         self, policy: AddressPolicy, resolver: Resolver, connector: httpcore.AsyncNetworkBackend
     ) -> None:
@@ -49,13 +68,14 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         name = self.policy.check_host(host, port)
         addresses = [name] if literal(name) else await self.resolver(name, port)
         self.policy.check_addresses(name, port, addresses)
-        failure: Exception = httpcore.ConnectError(f"{name} has no address")
-        for address in addresses:
-            try:
-                return await self.connector.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
+        try:
+            async with asyncio.timeout(timeout):
+                return await _first_connected(
+                    self.connector.connect_tcp(address, port, timeout, local_address, socket_options)
+                    for address in _families_in_turn(addresses)[:_MOST_ADDRESSES]
+                )
+        except TimeoutError as late:
+            raise httpcore.ConnectTimeout(f"{name} did not take a connection in time") from late
 
     async def connect_unix_socket(
         self,
@@ -63,13 +83,58 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109  # httpcore's interface
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        raise Refused("Local sockets are not fetched from.")
+        raise AddressRefused("Local sockets are not fetched from.")
 
     async def sleep(self, seconds: float) -> None:
         await self.connector.sleep(seconds)
 
 
+def _families_in_turn(addresses: Iterable[str]) -> list[str]:
+    """In the resolver's order, but for one family after the other (RFC 8305 section 4)."""
+    found = list(addresses)
+    other = [address for address in found if (":" in address) != (":" in found[0])]
+    first = [address for address in found if address not in other]
+    return [address for address in chain(*zip_longest(first, other)) if address is not None]
+
+
+async def _first_connected(attempts: Iterable[Coroutine[Any, Any, Stream]]) -> Stream:
+    """The first of some connections, each begun when the one before it fails or takes long.
+
+    Nothing was sent on those that lose, which are closed. Raises the last failure.
+    """
+    waiting = iter(attempts)
+    tasks: list[asyncio.Task[Stream]] = []
+    winner: Stream | None = None
+    failure: Exception = httpcore.ConnectError("there is no address")
+    try:
+        pending: set[asyncio.Task[Stream]] = set()
+        while True:
+            attempt = next(waiting, None)
+            if attempt is not None:
+                tasks.append(asyncio.create_task(attempt))
+                pending.add(tasks[-1])
+            elif not pending:
+                raise failure
+            pause = None if attempt is None else NEXT_ADDRESS_SECONDS
+            done, pending = await asyncio.wait(pending, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            for task in filter(done.__contains__, tasks):  # of two at once, the address that came first
+                try:
+                    winner = task.result()
+                except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                    failure = error
+                else:
+                    return winner
+    finally:
+        for task in tasks:
+            task.cancel()
+        for made in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(made, BaseException) and made is not winner:
+                await made.aclose()
+
+
 class PinnedTransport(httpx.AsyncBaseTransport):
+    """Raises httpx's errors, and AddressRefused or NameNotFound before anything is connected to."""
+
     def __init__(
         self,
         policy: AddressPolicy,

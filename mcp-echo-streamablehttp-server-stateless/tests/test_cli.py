@@ -1,5 +1,7 @@
 """The console script: help without an environment, one line for a bad setting, a clean end."""
 
+from __future__ import annotations
+
 import os
 import re
 import signal
@@ -18,7 +20,7 @@ COMMAND = [sys.executable, "-W", "error", "-m", MODULE]
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
 
 
@@ -37,7 +39,7 @@ def running(**environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(20)
+        process.wait(60)
         process.stderr.close()
 
 
@@ -59,9 +61,9 @@ def test_help_needs_no_environment() -> None:
             "or localhost:3000, not 'https://example.com/mcp'",
         ),
         (
-            {"MCP_ALLOWED_ORIGINS": "ftp://example.com"},
+            {"MCP_ALLOWED_ORIGINS": "https://example.com/page"},
             "MCP_ALLOWED_ORIGINS must be a comma list of origins such as https://app.example.com, "
-            "*.example.com or localhost, not 'ftp://example.com'",
+            "*.example.com or localhost, not 'https://example.com/page'",
         ),
     ],
 )
@@ -75,7 +77,7 @@ def test_a_taken_port_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         answer = run("--port", port)
-    assert answer.returncode == 1
+    assert answer.returncode == 2
     assert answer.stderr.count("\n") == 1
     assert f"port {port}" in answer.stderr
     assert "MCP_PORT" in answer.stderr
@@ -85,10 +87,10 @@ def test_a_taken_port_is_one_line() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_starts_serves_and_ends_on_a_signal(number: signal.Signals) -> None:
     with running() as (process, address):
-        assert httpx.get(f"{address}/health", trust_env=False).json() == {"status": "healthy"}
+        assert httpx.get(f"{address}/health", trust_env=False, timeout=60).json() == {"status": "healthy"}
         process.send_signal(number)
         assert process.stderr is not None
         log = process.stderr.read()
-        process.wait(20)
+        process.wait(60)
     assert "Traceback" not in log
     assert "Finished server process" in log

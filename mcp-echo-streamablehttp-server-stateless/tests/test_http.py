@@ -1,10 +1,14 @@
 """Status codes and attacks on the endpoint, over plain HTTP."""
 
+from __future__ import annotations
+
 import http.client
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -130,10 +134,10 @@ def test_a_body_beyond_one_mebibyte_is_refused(start: Start, browser: httpx.Clie
     ("body", "status", "code"),
     [
         ("{", 400, -32700),
-        ("[]", 400, -32602),
-        (json.dumps([rpc("ping")]), 400, -32602),
+        ("[]", 400, -32600),
+        (json.dumps([rpc("ping")]), 400, -32600),
         ("[" * 100_000, 400, -32700),
-        (json.dumps({"jsonrpc": "2.0"}), 400, -32602),
+        (json.dumps({"jsonrpc": "2.0"}), 400, -32600),
     ],
 )
 def test_broken_bodies_get_a_json_rpc_error(
@@ -159,3 +163,48 @@ def test_identity_headers_that_come_twice_count_for_nothing(start: Start, browse
     body = rpc("tools/call", {"name": "authContext"})
     answer = browser.post(f"{start(trust_identity=True)}/mcp", json=body, headers=headers)
     assert answer.json()["result"]["structuredContent"]["user_id"] is None
+
+
+def test_a_slash_at_the_end_of_the_address_is_no_other_address(start: Start, browser: httpx.Client) -> None:
+    assert browser.post(f"{start()}/mcp/", json=rpc("tools/list"), headers=ACCEPT).status_code == 200
+
+
+@pytest.mark.parametrize("id_", [None, 1.5])
+def test_a_request_whose_id_is_none_is_refused(start: Start, browser: httpx.Client, id_: object) -> None:
+    answer = browser.post(f"{start()}/mcp", json=rpc("ping") | {"id": id_}, headers=ACCEPT)
+    assert (answer.status_code, answer.json()["id"], answer.json()["error"]["code"]) == (400, id_, -32600)
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/metrics"])
+def test_head_is_answered_wherever_get_is(start: Start, browser: httpx.Client, path: str) -> None:
+    url = start()
+    assert browser.get(url + path).status_code == 200
+    assert browser.head(url + path).status_code == 200
+
+
+def test_the_page_says_how_to_connect(start: Start, browser: httpx.Client) -> None:
+    url = start()
+    page = browser.get(url)
+    assert page.headers["content-type"].startswith("text/html")
+    assert f"{url}/mcp" in page.text
+    assert "whichHop" in page.text
+    assert (
+        "https://echo.example.com/mcp" in browser.get(start(public_url="https://echo.example.com/mcp")).text
+    )
+
+
+def test_calls_are_counted(start: Start, browser: httpx.Client) -> None:
+    url = start()
+    for name in ("echo", "healthProbe"):
+        browser.post(f"{url}/mcp", json=rpc("tools/call", {"name": name, "arguments": {}}), headers=ACCEPT)
+    text = browser.get(f"{url}/metrics").text
+    assert 'mcp_tool_calls_total{outcome="error",tool="echo"} 1.0' in text
+    assert 'mcp_tool_calls_total{outcome="ok",tool="healthProbe"} 1.0' in text
+
+
+def test_the_icon_is_a_uri(start: Start, browser: httpx.Client) -> None:
+    """RFC 3986 section 2: a client that checks by the schema refuses every answer with one that is none."""
+    discovered = browser.post(f"{start()}/mcp", **modern("server/discover")).json()["result"]
+    icon = discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["icons"][0]["src"]
+    assert re.fullmatch(r"data:image/svg\+xml,[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", icon)
+    assert unquote(icon).endswith("</svg>")

@@ -1,5 +1,7 @@
 """What each tool answers, through the SDK's client in both protocol eras."""
 
+from __future__ import annotations
+
 import base64
 import json
 import time
@@ -26,6 +28,12 @@ NAMES = [
     "environmentDump",
     "healthProbe",
     "whoIStheGOAT",
+    "whichHop",
+    "tryDelay",
+    "tryError",
+    "trySize",
+    "tryProgress",
+    "tryLog",
 ]
 GATEWAY = {
     "X-Forwarded-Host": "echo.example.com",
@@ -55,7 +63,7 @@ def jwt(payload: dict[str, Any]) -> str:
     return f"{part({'alg': 'RS256', 'typ': 'JWT', 'kid': 'key-7'})}.{part(payload)}.{'c2lnbmF0dXJl' * 6}"
 
 
-async def test_nine_tools_with_closed_inputs_and_typed_outputs(
+async def test_the_tools_have_closed_inputs_and_typed_outputs(
     era: str, start: Start, connect: Connect
 ) -> None:
     async with connect(start(), era) as client:
@@ -203,10 +211,15 @@ async def test_auth_context_says_who_the_gateway_says_you_are(
     async with connect(start(trust_identity=True), era, GATEWAY) as client:
         found = data(await client.call_tool("authContext", {}))
     assert (found["user_id"], found["user_name"], found["client_id"]) == ("github|42", "Ada", "client-1")
-    assert {hop["hop"]: hop["state"] for hop in found["hops"]} == {
-        "client to edge": "ok",
-        "edge to authorization server": "ok",
-        "token kept at the edge": "ok",
+    assert {hop["hop"]: hop["state"] for hop in found["hops"]} | {"client": "well"} == {
+        "client": "well",
+        "tls": "well",
+        "edge": "well",
+        "gate": "warning",  # nobody signed for it
+        "token": "unseen",
+        "audience": "unseen",
+        "session": "well",
+        "era": "well",
     }
 
 
@@ -216,14 +229,16 @@ async def test_auth_context_believes_nobody_unless_told_to(era: str, start: Star
     found = data(result)
     assert found["signed_in"] is False
     assert found["user_id"] is None
-    assert [hop["state"] for hop in found["hops"]] == ["ok", "ignored", "unexpected"]
+    states = {hop["hop"]: hop["state"] for hop in found["hops"]}
+    assert (states["edge"], states["gate"], states["token"]) == ("well", "warning", "warning")
     assert "github|42" not in text(result)
 
 
 async def test_auth_context_names_the_hop_that_is_missing(era: str, start: Start, connect: Connect) -> None:
     async with connect(start(trust_identity=True), era) as client:
         found = data(await client.call_tool("authContext", {}))
-    assert [hop["state"] for hop in found["hops"]] == ["missing", "missing", "ok"]
+    states = {hop["hop"]: hop["state"] for hop in found["hops"]}
+    assert (states["tls"], states["edge"], states["gate"]) == ("unseen", "warning", "unseen")
 
 
 async def test_request_timing_measures_from_arrival(era: str, start: Start, connect: Connect) -> None:
@@ -245,6 +260,7 @@ async def test_cors_analysis_names_the_page(era: str, start: Start, connect: Con
     assert "Mcp-Session-Id" in found["edge_must_expose_headers"]
     assert data(result)["origin"] is None
     assert "CORS does not apply" in text(result)
+    assert "Behind the gateway none does" in text(result)
 
 
 async def test_environment_dump_shows_settings_and_nothing_else(
@@ -274,3 +290,92 @@ async def test_the_goat_is_whoever_is_signed_in(era: str, start: Start, connect:
         assert data(await client.call_tool("whoIStheGOAT", {}))["name"] == "Ada"
     async with connect(url, era) as client:
         assert data(await client.call_tool("whoIStheGOAT", {}))["name"] is None
+
+
+async def test_which_hop_names_the_hop_the_rule_and_the_cure(
+    era: str, start: Start, connect: Connect
+) -> None:
+    headers = GATEWAY | {"X-Forwarded-Proto": "http", "Authorization": f"Bearer {TOKEN}"}
+    async with connect(start(public_url="https://echo.example.com/mcp"), era, headers) as client:
+        result = await client.call_tool("whichHop", {})
+        context = data(await client.call_tool("authContext", {}))
+        bearer = data(await client.call_tool("bearerDecode", {}))
+    found = data(result)
+    assert found["broken"] == ["tls", "edge"]
+    tls = next(hop for hop in found["hops"] if hop["hop"] == "tls")
+    assert "plain http" in tls["what"]
+    assert "RFC 6750" in tls["rule"]
+    assert tls["cure"]
+    assert context["hops"] == found["hops"], "the tools agree"
+    token = next(hop for hop in found["hops"] if hop["hop"] == "token")
+    assert (token["state"], bearer["present"]) == ("warning", True)
+    assert TOKEN not in text(result)
+
+
+async def test_try_delay_and_size(era: str, start: Start, connect: Connect) -> None:
+    async with connect(start(), era) as client:
+        assert data(await client.call_tool("tryDelay", {"seconds": 0}))["did"] == "Waited for 0 s."
+        for size in (0, 7, 10, 123_456):
+            sized = await client.call_tool("trySize", {"size": size})
+            assert len(text(sized)) == data(sized)["size"] == size
+        for name, arguments in (("tryDelay", {"seconds": 61}), ("trySize", {"size": 1_000_001})):
+            assert (await client.call_tool(name, arguments)).is_error is True
+        assert (await client.call_tool("tryProgress", {"steps": 100, "pause": 5})).is_error is True
+
+
+async def test_try_error_in_both_ways(era: str, start: Start, connect: Connect) -> None:
+    async with connect(start(), era) as client:
+        result = await client.call_tool("tryError", {"message": "as asked"})
+        assert (result.is_error, text(result)) == (True, "as asked")
+        with pytest.raises(MCPError) as caught:
+            await client.call_tool("tryError", {"kind": "protocol", "code": -32099, "message": "as asked"})
+        assert (caught.value.error.code, caught.value.error.message) == (-32099, "as asked")
+
+
+async def test_try_progress_reports_each_step(era: str, start: Start, connect: Connect) -> None:
+    told: list[tuple[float, float | None]] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total))
+
+    async with connect(start(), era) as client:
+        arguments = {"steps": 3, "pause": 0}
+        data(await client.call_tool("tryProgress", arguments, progress_callback=note))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+async def test_try_log_answers(era: str, start: Start, connect: Connect) -> None:
+    async with connect(start(), era) as client:
+        assert data(await client.call_tool("tryLog", {"count": 2, "level": "error"}))["did"].startswith(
+            "Sent 2"
+        )
+
+
+async def test_every_argument_and_every_property_is_described(
+    era: str, start: Start, connect: Connect
+) -> None:
+    def undescribed(schema: dict[str, Any], where: str) -> list[str]:
+        found = []
+        for part in (schema, *schema.get("$defs", {}).values()):
+            for name, member in part.get("properties", {}).items():
+                if not member.get("title") or not member.get("description"):
+                    found.append(f"{where}.{name}")
+        return found
+
+    async with connect(start(), era) as client:
+        tools = (await client.list_tools()).tools
+    missing = [
+        name
+        for tool in tools
+        for schema, kind in ((tool.input_schema, "in"), (tool.output_schema or {}, "out"))
+        for name in undescribed(schema, f"{tool.name} {kind}")
+    ]
+    assert missing == []
+    assert all(tool.title for tool in tools)
+
+
+async def test_an_invalid_cursor_is_an_error(era: str, start: Start, connect: Connect) -> None:
+    async with connect(start(), era) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.list_tools(cursor="nonsense")
+    assert caught.value.error.code == -32602

@@ -1,36 +1,40 @@
+from __future__ import annotations
+
+import logging
 import sys
+from typing import Any
 
 import click
-from mcp_echo_streamablehttp_server_stateless.serve import CannotListen, serve
-from mcp_echo_streamablehttp_server_stateless.settings import SettingsError
+from mcp_echo_streamablehttp_server_stateless._common.last_answers import LastAnswers
+from mcp_echo_streamablehttp_server_stateless._common.serving import CannotListen, listen, serve, server
+from mcp_echo_streamablehttp_server_stateless._common.setting_options import options
+from mcp_echo_streamablehttp_server_stateless._common.settings import SettingsError
+from mcp_echo_streamablehttp_server_stateless.app import GRACE
 
+from . import __version__
 from .app import NAME, create_app
 from .settings import Settings
-from .version import __version__
 
 
 @click.command(name=NAME)
-@click.option("--host", help="Address to listen on. [MCP_BIND_HOST, default 127.0.0.1]")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen on, 0 for any. [MCP_PORT, default 3000]"
-)
-@click.option("--debug", is_flag=True, default=None, help="Log more. [MCP_DEBUG]")
-@click.option(
-    "--session-timeout", type=float, help="Idle seconds to keep a session. [MCP_SESSION_TIMEOUT, 3600]"
-)
+@options(Settings)
 @click.version_option(__version__, prog_name=NAME)
-def main(host: str | None, port: int | None, debug: bool | None, session_timeout: float | None) -> None:
-    """Diagnostic MCP server over Streamable HTTP: eleven tools, sessions and state.
+def main(**given: Any) -> None:
+    """Diagnostic MCP server over Streamable HTTP, with sessions and state.
 
-    Its endpoint is /mcp, its health check /health. The other settings are environment
-    variables: MCP_ALLOWED_HOSTS, MCP_ALLOWED_ORIGINS, MCP_TRUST_IDENTITY, MCP_MAX_SESSIONS.
+    Its endpoint is /mcp, its health check /health, its metrics /metrics. An option wins over the environment
+    variable of the same setting.
     """
     try:
-        settings = Settings.load(bind_host=host, port=port, debug=debug, session_timeout=session_timeout)
-        serve(create_app(settings), settings.bind_host, settings.port, debug=settings.debug)
-    except SettingsError as error:
+        settings = Settings.load(**given)
+        # The SDK names whole session ids in its messages, and an id opens its session.
+        logging.getLogger("mcp.server").setLevel(logging.ERROR)
+        log_level = "debug" if settings.debug else "info"
+        app = LastAnswers(create_app(settings))
+        served = server(
+            app, grace=GRACE, drain=settings.drain, at_end=app.end, http="h11", log_level=log_level
+        )
+        serve(served, listen(settings.bind_host, settings.port))
+    except (SettingsError, CannotListen) as error:
         click.echo(f"{NAME}: {error}", err=True)
         sys.exit(2)
-    except CannotListen as error:
-        click.echo(f"{NAME}: {error}", err=True)
-        sys.exit(1)

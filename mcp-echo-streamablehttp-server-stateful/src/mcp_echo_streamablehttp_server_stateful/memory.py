@@ -1,64 +1,76 @@
-"""What the server remembers, bounded in number and in idle time, and kept in this process only."""
+"""What of the store a call belongs to, and what a tool may do there."""
 
+from __future__ import annotations
+
+import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
 from mcp_echo_streamablehttp_server_stateless.call import Call
+from mcp_echo_streamablehttp_server_stateless.toolbox import ToolError
 
-Kind = Literal["session", "user"]
+from .entry import Entry, Kind, key_of, new_id
+from .settings import Settings
+from .store import StateFull, StateUnavailable, Store
 
+logger = logging.getLogger(__name__)
 
-class Owner(NamedTuple):
-    """Whose memory it is: one session of the handshake era, or one signed-in user of the stateless era."""
-
-    kind: Kind
-    id: str
-
-    @classmethod
-    def of(cls, call: Call) -> "Owner | None":
-        """None when the request belongs to neither, so that nothing can be kept for it."""
-        if call.handshake:
-            return cls("session", call.session_id) if call.session_id else None
-        return cls("user", call.identity.user_id) if call.identity.user_id else None
-
-
-@dataclass
-class Entry:
-    first_seen: float = field(default_factory=time.time)
-    calls: int = 0
-    last_echo: str | None = None
+NO_STATE = (
+    "Nothing is kept for this request: protocol 2026-07-28 has no sessions, and nobody is signed in. "
+    "Sign in through the gateway (with MCP_TRUST_IDENTITY=true here), give echo the handle 'new', or connect "
+    "with a handshake version."
+)
+NEW = "new"
+"""Given as a handle to echo, it makes one."""
 
 
 class Memory:
-    def __init__(self, timeout: float, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.timeout = timeout
-        self.limit = limit
-        self.clock = clock
-        self._entries: OrderedDict[Owner, tuple[float, Entry]] = OrderedDict()
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.settings = settings
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    async def use(
+        self, call: Call, handle: str | None, message: str | None = None
+    ) -> tuple[Entry, str | None] | None:
+        """The record that a call belongs to, and its handle if it has one. None when it belongs to none.
 
-    def recall(self, owner: Owner) -> Entry:
-        """The owner's entry, made when there is none; using it restarts its idle time."""
-        now = self.clock()
-        self._forget_idle(now)
-        _, entry = self._entries.pop(owner, (now, None))
-        if entry is None:
-            entry = Entry()
-            if len(self._entries) >= self.limit:
-                self._entries.popitem(last=False)
-        self._entries[owner] = (now, entry)
-        entry.calls += 1
-        return entry
+        Raises ToolError for a handle that is not the caller's, and when the store cannot take or give it.
+        """
+        try:
+            return await self._use(call, handle, message)
+        except StateFull as error:
+            raise ToolError("No more can be remembered at the moment; try again later.") from error
+        except StateUnavailable as error:
+            logger.exception("The state cannot be reached")
+            raise ToolError("The state of this server cannot be reached at the moment; try again.") from error
 
-    def _forget_idle(self, now: float) -> None:
-        """Entries are in the order of their last use, so the idle ones come first."""
-        while self._entries:
-            owner, (used, _) = next(iter(self._entries.items()))
-            if now - used < self.timeout:
-                return
-            del self._entries[owner]
+    async def _use(
+        self, call: Call, handle: str | None, message: str | None
+    ) -> tuple[Entry, str | None] | None:
+        user = call.identity.user_id or ""
+        if handle is not None:
+            if handle == NEW and message is not None:
+                handle = new_id()
+                await self._open("handle", handle, user)
+            key = key_of("handle", handle)
+            found = await self.store.find(key)
+            # One sentence for both: whether somebody else has such a handle is nobody's business.
+            if found is None or found.owner != user:
+                raise ToolError("There is no such handle of yours; give echo the handle 'new' to make one.")
+            used = await self.store.use(key, message)
+            return (used, handle) if used else None
+        kind: Kind = "session" if call.handshake else "user"
+        id_ = call.session_id if call.handshake else user
+        if not id_:
+            return None
+        key = key_of(kind, id_)
+        used = await self.store.use(key, message)
+        if used is None and kind == "user":
+            await self._open(kind, id_, user)
+            used = await self.store.use(key, message)
+        return (used, None) if used else None
+
+    async def _open(self, kind: Kind, id_: str, user: str) -> None:
+        now = time.time()
+        own = self.settings.sessions_per_user if self.settings.trust_identity else None
+        entry = Entry(key_of(kind, id_), kind, user, now, now)
+        await self.store.open(entry, own, self.settings.max_sessions)

@@ -1,32 +1,36 @@
+from __future__ import annotations
+
 import sys
+from typing import Any
 
 import click
 
-from .app import NAME, create_app
-from .serve import CannotListen, serve
-from .settings import Settings, SettingsError
-from .version import __version__
+from . import __version__
+from ._common.last_answers import LastAnswers
+from ._common.serving import CannotListen, listen, serve, server
+from ._common.setting_options import options
+from ._common.settings import SettingsError
+from .app import GRACE, NAME, create_app
+from .settings import Settings
 
 
 @click.command(name=NAME)
-@click.option("--host", help="Address to listen on. [MCP_BIND_HOST, default 127.0.0.1]")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen on, 0 for any. [MCP_PORT, default 3000]"
-)
-@click.option("--debug", is_flag=True, default=None, help="Log more. [MCP_DEBUG]")
+@options(Settings)
 @click.version_option(__version__, prog_name=NAME)
-def main(host: str | None, port: int | None, debug: bool | None) -> None:
-    """Diagnostic MCP server over Streamable HTTP: nine tools, no state.
+def main(**given: Any) -> None:
+    """Diagnostic MCP server over Streamable HTTP, without state.
 
-    Its endpoint is /mcp, its health check /health. The other settings are environment
-    variables: MCP_ALLOWED_HOSTS, MCP_ALLOWED_ORIGINS, MCP_TRUST_IDENTITY.
+    Its endpoint is /mcp, its health check /health, its metrics /metrics. An option wins over the environment
+    variable of the same setting.
     """
     try:
-        settings = Settings.load(bind_host=host, port=port, debug=debug)
-        serve(create_app(settings), settings.bind_host, settings.port, debug=settings.debug)
-    except SettingsError as error:
+        settings = Settings.load(**given)
+        log_level = "debug" if settings.debug else "info"
+        app = LastAnswers(create_app(settings))
+        served = server(
+            app, grace=GRACE, drain=settings.drain, at_end=app.end, http="h11", log_level=log_level
+        )
+        serve(served, listen(settings.bind_host, settings.port))
+    except (SettingsError, CannotListen) as error:
         click.echo(f"{NAME}: {error}", err=True)
         sys.exit(2)
-    except CannotListen as error:
-        click.echo(f"{NAME}: {error}", err=True)
-        sys.exit(1)

@@ -1,5 +1,7 @@
 """Who the gateway says is calling: X-User-Id, X-User-Name and X-Client-Id, set at the edge."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self

@@ -1,5 +1,7 @@
 """What may be shown of a value that could be a secret: length, last four characters, fingerprint."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from typing import Any

@@ -1,9 +1,12 @@
 """Tools as data: a name, typed arguments, a typed report; and their binding to the SDK's server."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 from mcp import MCPError
 from mcp.server import CacheHint, Server, ServerRequestContext
@@ -11,6 +14,7 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    Icon,
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
@@ -19,12 +23,18 @@ from mcp_types import (
 from mcp_types import Tool as ToolDescription
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ._common.meters import Meters
 from .call import Call
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
 LIST_TTL_MS = 3_600_000
+# Percent-encoded: the schema wants a URI, which has no spaces and no quotes (RFC 3986 section 2).
+ICON = "data:image/svg+xml," + quote(
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='#555' stroke-width='2'>"
+    "<path d='M4 12h4M11 7a7 7 0 0 1 0 10M15 4a11 11 0 0 1 0 16'/></svg>"
+)
 
 
 class ToolError(Exception):
@@ -78,13 +88,18 @@ class Toolbox:
         self.tools = {tool.name: tool for tool in tools}
         self.settings = settings
         self.descriptions = [tool.describe() for tool in tools]
+        self.meters = Meters(frozenset(self.tools))
         self.schemas = {tool.name: tool.input_schema for tool in self.descriptions}
 
-    def server(self, name: str, version: str, instructions: str) -> Server[Any]:
+    def server(self, name: str, title: str, version: str, instructions: str) -> Server[Any]:
         hint = CacheHint(ttl_ms=LIST_TTL_MS, scope="public")
         return Server(
             name,
+            title=title,
             version=version,
+            description=instructions,
+            website_url=self.settings.public_url.base if self.settings.public_url else None,
+            icons=[Icon(src=ICON, mime_type="image/svg+xml", sizes=["any"])],
             instructions=instructions,
             cache_hints={"server/discover": hint, "tools/list": hint},
             get_tool_input_schema=self.schemas.get,
@@ -95,9 +110,19 @@ class Toolbox:
     async def list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(INVALID_PARAMS, "There is no such cursor: all tools come at once.")
         return ListToolsResult(tools=self.descriptions)
 
     async def call(
+        self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams
+    ) -> CallToolResult:
+        async with self.meters.call(params.name) as counted:
+            result = await self._call(context, params)
+            counted.failed = result.is_error is True
+            return result
+
+    async def _call(
         self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult:
         tool = self.tools.get(params.name)
@@ -110,6 +135,8 @@ class Toolbox:
             return failure(complaint(error))
         except ToolError as error:
             return failure(str(error))
+        except MCPError:
+            raise
         except Exception:
             logger.exception("Tool %s failed", tool.name)
             return failure(f"{tool.name} failed inside the server; its log says why.")

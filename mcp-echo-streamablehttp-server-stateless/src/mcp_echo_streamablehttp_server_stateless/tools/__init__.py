@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from typing import Any
 
 from ..toolbox import Tool
@@ -9,6 +11,8 @@ from .environment_dump import ENVIRONMENT_DUMP
 from .health_probe import HEALTH_PROBE
 from .print_header import PRINT_HEADER
 from .request_timing import REQUEST_TIMING
+from .tries import TRIES
+from .which_hop import WHICH_HOP
 from .who_is_the_goat import WHO_IS_THE_GOAT
 
 TOOLS: tuple[Tool[Any], ...] = (
@@ -21,4 +25,6 @@ TOOLS: tuple[Tool[Any], ...] = (
     ENVIRONMENT_DUMP,
     HEALTH_PROBE,
     WHO_IS_THE_GOAT,
+    WHICH_HOP,
+    *TRIES,
 )

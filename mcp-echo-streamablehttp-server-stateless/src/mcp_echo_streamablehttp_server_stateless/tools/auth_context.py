@@ -1,31 +1,31 @@
-from typing import Literal
+from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import Field
 
 from ..call import Call
 from ..redact import fingerprint
-from ..redact import text as redacted
 from ..toolbox import Arguments, Report, Tool
-
-State = Literal["ok", "missing", "ignored", "unexpected"]
-
-
-class Hop(BaseModel):
-    hop: str
-    state: State
-    detail: str
+from .which_hop import Hop, judged
 
 
 class AuthContext(Report):
-    signed_in: bool
-    user_id: str | None
-    user_name: str | None
-    client_id: str | None
-    identity_trusted: bool
-    bearer: str | None
-    protocol_version: str
-    client: str | None
-    hops: list[Hop]
+    signed_in: bool = Field(
+        title="Signed in", description="Whether the gateway says who is calling, and is believed."
+    )
+    user_id: str | None = Field(title="User", description="The signed-in user, or null.")
+    user_name: str | None = Field(title="Name", description="The user's name, or null.")
+    client_id: str | None = Field(title="Client", description="The OAuth client that was used, or null.")
+    identity_trusted: bool = Field(
+        title="Identity trusted", description="Whether identity headers are believed here."
+    )
+    bearer: str | None = Field(
+        title="Bearer token", description="Fingerprint of a token that reached this server; null is right."
+    )
+    protocol_version: str = Field(title="Protocol", description="The version this request speaks.")
+    client: str | None = Field(
+        title="Client program", description="Name and version that the client gave, or null."
+    )
+    hops: list[Hop] = Field(title="Hops", description="Each hop as whichHop sees it.")
 
     def text(self) -> str:
         if self.signed_in:
@@ -35,7 +35,7 @@ class AuthContext(Report):
             )
         else:
             first = "Nobody is signed in as far as this server knows."
-        return "\n".join([first, *(f"  {hop.hop}: {hop.state}. {hop.detail}" for hop in self.hops)])
+        return "\n".join([first, *(hop.text() for hop in self.hops)])
 
 
 async def auth_context(call: Call, arguments: Arguments) -> AuthContext:
@@ -49,49 +49,7 @@ async def auth_context(call: Call, arguments: Arguments) -> AuthContext:
         bearer=fingerprint(call.bearer) if call.bearer else None,
         protocol_version=call.protocol_version,
         client=call.client,
-        hops=[edge(call), gate(call), token(call)],
-    )
-
-
-def edge(call: Call) -> Hop:
-    hop = "client to edge"
-    host, scheme = call.header("x-forwarded-host"), call.header("x-forwarded-proto")
-    if not (host or scheme):
-        return Hop(
-            hop=hop,
-            state="missing",
-            detail="No X-Forwarded-* header: the request came here without passing the edge.",
-        )
-    address = redacted(f"{scheme or 'unknown scheme'}://{host or 'unknown host'}")
-    return Hop(hop=hop, state="ok", detail=f"The request passed the edge as {address}.")
-
-
-def gate(call: Call) -> Hop:
-    hop = "edge to authorization server"
-    if call.claimed.user_id is None:
-        return Hop(
-            hop=hop,
-            state="missing",
-            detail="No X-User-Id header: the edge asked nobody who calls, or keeps the answer to itself.",
-        )
-    if not call.settings.trust_identity:
-        return Hop(
-            hop=hop,
-            state="ignored",
-            detail="X-User-Id is there but not believed; set MCP_TRUST_IDENTITY=true "
-            "once only the gateway can reach this server.",
-        )
-    return Hop(hop=hop, state="ok", detail="The authorization server vouched for this request.")
-
-
-def token(call: Call) -> Hop:
-    hop = "token kept at the edge"
-    if call.header("authorization") is None:
-        return Hop(hop=hop, state="ok", detail="No Authorization header reached this server.")
-    return Hop(
-        hop=hop,
-        state="unexpected",
-        detail="An Authorization header reached this server; the gateway should have removed it.",
+        hops=judged(call),
     )
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import base64
 import binascii
 import json
@@ -21,31 +23,45 @@ ABSENT = (
 
 class BearerArguments(Arguments):
     includeRaw: bool = Field(  # noqa: N815
-        False, description="Also give the decoded header and payload whole. The signature is never shown."
+        False,
+        title="Include raw",
+        description="Also give the decoded header and payload whole. The signature is never shown.",
     )
 
 
 class Moment(BaseModel):
-    claim: str
-    at: str
-    seconds_from_now: int
+    claim: str = Field(title="Claim", description="iat, nbf or exp.")
+    at: str = Field(title="At", description="The moment, in UTC.")
+    seconds_from_now: int = Field(title="From now", description="Seconds until then; negative for the past.")
 
 
 class Bearer(Report):
-    present: bool
-    kind: str = Field(description="none, opaque or jwt")
-    fingerprint: str | None = None
-    verified: Literal[False] = False
-    algorithm: str | None = None
-    key_id: str | None = None
-    issuer: str | None = None
-    subject: str | None = None
-    audience: list[str] = Field(default_factory=list)
-    times: list[Moment] = Field(default_factory=list)
-    expired: bool | None = None
-    custom_claims: dict[str, Any] = Field(default_factory=dict)
-    header: dict[str, Any] | None = None
-    payload: dict[str, Any] | None = None
+    present: bool = Field(title="Present", description="Whether a bearer token reached this server.")
+    kind: str = Field(title="Kind", description="none, opaque or jwt")
+    fingerprint: str | None = Field(
+        default=None, title="Fingerprint", description="Length, last characters and hash, to compare it with."
+    )
+    verified: Literal[False] = Field(
+        default=False, title="Verified", description="Never: this server has no key."
+    )
+    algorithm: str | None = Field(default=None, title="Algorithm", description="alg of the header, or null.")
+    key_id: str | None = Field(default=None, title="Key id", description="kid of the header, or null.")
+    issuer: str | None = Field(default=None, title="Issuer", description="iss, or null.")
+    subject: str | None = Field(default=None, title="Subject", description="sub, or null.")
+    audience: list[str] = Field(default_factory=list, title="Audience", description="aud, at most 20.")
+    times: list[Moment] = Field(default_factory=list, title="Times", description="When it begins and ends.")
+    expired: bool | None = Field(
+        default=None, title="Expired", description="Whether exp has passed, or null."
+    )
+    custom_claims: dict[str, Any] = Field(
+        default_factory=dict, title="Other claims", description="What else it says, without secrets."
+    )
+    header: dict[str, Any] | None = Field(
+        default=None, title="Header", description="The whole header, where it was asked for."
+    )
+    payload: dict[str, Any] | None = Field(
+        default=None, title="Payload", description="The whole payload, where it was asked for."
+    )
 
     def text(self) -> str:
         if not self.present:

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from pydantic import Field
 
 from ..call import Call
@@ -5,11 +7,11 @@ from ..toolbox import Arguments, Report, Tool
 
 
 class EchoArguments(Arguments):
-    message: str = Field(description="What to send back", max_length=100_000)
+    message: str = Field(max_length=100_000, title="Message", description="What to send back.")
 
 
 class Echoed(Report):
-    message: str
+    message: str = Field(title="Message", description="The message as it was given.")
 
     def text(self) -> str:
         return self.message

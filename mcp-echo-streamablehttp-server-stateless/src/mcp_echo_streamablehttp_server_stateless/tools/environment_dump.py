@@ -1,21 +1,26 @@
+from __future__ import annotations
+
 import platform
 from importlib.metadata import version
 
 from pydantic import Field
 
 from ..call import Call
+from ..redact import text
 from ..toolbox import Arguments, Report, Tool
 
 
 class EnvironmentArguments(Arguments):
-    showSecrets: bool = Field(False, description="Kept for old callers; it shows nothing more.")  # noqa: N815
+    showSecrets: bool = Field(  # noqa: N815
+        default=False, title="Show secrets", description="Kept for old callers; it shows nothing more."
+    )
 
 
 class Environment(Report):
-    settings: dict[str, str]
-    python: str
-    platform: str
-    packages: dict[str, str]
+    settings: dict[str, str] = Field(title="Settings", description="Each setting in effect, by its variable.")
+    python: str = Field(title="Python", description="Its version.")
+    platform: str = Field(title="Platform", description="System and processor.")
+    packages: dict[str, str] = Field(title="Packages", description="Versions of what this is built on.")
 
     def text(self) -> str:
         settings = "\n".join(f"  {name}={value}" for name, value in self.settings.items())
@@ -37,7 +42,8 @@ def written(value: object) -> str:
     """A setting's value the way the environment spells it."""
     if isinstance(value, tuple):
         return ",".join(str(entry) for entry in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    # An address can hold a password.
+    return str(value).lower() if isinstance(value, bool) else text(str(value))
 
 
 ENVIRONMENT_DUMP = Tool(

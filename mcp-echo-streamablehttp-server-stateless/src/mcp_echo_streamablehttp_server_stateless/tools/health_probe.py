@@ -1,7 +1,11 @@
+from __future__ import annotations
+
 import os
 import resource
 import time
 from typing import Literal
+
+from pydantic import Field
 
 from ..call import Call
 from ..toolbox import Arguments, Report, Tool
@@ -10,11 +14,15 @@ STARTED = time.monotonic()
 
 
 class Health(Report):
-    status: Literal["healthy"] = "healthy"
-    uptime_seconds: int
-    processors: int
-    load_per_processor: float
-    peak_memory_mb: float
+    status: Literal["healthy"] = Field(
+        default="healthy", title="Status", description="Always healthy: it answered."
+    )
+    uptime_seconds: int = Field(title="Uptime", description="Seconds since this process began.")
+    processors: int = Field(title="Processors", description="How many this machine has.")
+    load_per_processor: float = Field(title="Load", description="Load of the last minute, by processor.")
+    peak_memory_mb: float = Field(
+        title="Peak memory", description="Most memory this process has used, in megabytes."
+    )
 
     def text(self) -> str:
         return (

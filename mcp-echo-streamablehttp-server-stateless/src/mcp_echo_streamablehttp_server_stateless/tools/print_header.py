@@ -1,6 +1,8 @@
+from __future__ import annotations
+
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ..call import Call
 from ..identity import CLIENT_ID, USER_ID, USER_NAME
@@ -18,17 +20,17 @@ TITLES: dict[Group, str] = {
 
 
 class HeaderLine(BaseModel):
-    name: str
-    value: str
-    group: Group
-    redacted: bool
+    name: str = Field(title="Name", description="The header's name in lower case.")
+    value: str = Field(title="Value", description="Its value, without what is secret.")
+    group: Group = Field(title="Group", description="What kind of header it is.")
+    redacted: bool = Field(title="Redacted", description="Whether something of it is not shown.")
 
 
 class Headers(Report):
-    method: str
-    path: str
-    peer: str | None
-    headers: list[HeaderLine]
+    method: str = Field(title="Method", description="The HTTP method.")
+    path: str = Field(title="Path", description="The path as it reached this server.")
+    peer: str | None = Field(title="Peer", description="Address of whoever connected here, or null.")
+    headers: list[HeaderLine] = Field(title="Headers", description="Every header, in groups.")
 
     def text(self) -> str:
         lines = [f"{self.method} {self.path} from {self.peer or 'unknown'}, {len(self.headers)} headers"]

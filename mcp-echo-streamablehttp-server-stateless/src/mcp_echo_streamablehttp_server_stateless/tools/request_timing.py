@@ -1,5 +1,9 @@
+from __future__ import annotations
+
 import time
 from datetime import UTC, datetime
+
+from pydantic import Field
 
 from ..call import Call
 from ..toolbox import Arguments, Report, Tool
@@ -8,13 +12,13 @@ RATINGS = ((10, "excellent"), (50, "good"), (100, "fair"))
 
 
 class Timing(Report):
-    received_at: str
-    now: str
-    elapsed_ms: float
-    rating: str
-    method: str
-    path: str
-    http_version: str
+    received_at: str = Field(title="Received", description="When the request reached this process, in UTC.")
+    now: str = Field(title="Now", description="When the tool answered, in UTC.")
+    elapsed_ms: float = Field(title="Elapsed", description="Milliseconds between the two.")
+    rating: str = Field(title="Rating", description="What to think of that.")
+    method: str = Field(title="Method", description="The HTTP method.")
+    path: str = Field(title="Path", description="The path as it reached this server.")
+    http_version: str = Field(title="HTTP", description="The version of HTTP on the last hop.")
 
     def text(self) -> str:
         return (

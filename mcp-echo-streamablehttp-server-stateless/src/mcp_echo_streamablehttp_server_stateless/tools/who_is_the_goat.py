@@ -1,10 +1,14 @@
+from __future__ import annotations
+
+from pydantic import Field
+
 from ..call import Call
 from ..toolbox import Arguments, Report, Tool
 
 
 class Goat(Report):
-    name: str | None
-    verdict: str
+    name: str | None = Field(title="Name", description="Who is asking, or null.")
+    verdict: str = Field(title="Verdict", description="The answer.")
 
     def text(self) -> str:
         return self.verdict

@@ -1,4 +1,4 @@
-"""`just pypi-build` and `just pypi-test`: each package as its user gets it, from its wheel."""
+"""`just pypi-build`, `pypi-test` and `sbom`: each package as its user gets it, from its wheel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ON_ANOTHER = {"mcp-echo-streamablehttp-server-stateful": ("mcp-echo-streamableht
 
 
 def main() -> int:
-    action, chosen = sys.argv[1:3]
+    action, chosen = (*sys.argv[1:3], "all")[:2]
     if chosen != "all" and chosen not in PACKAGES:
         print(f"no package {chosen!r}; one of: all, {', '.join(PACKAGES)}", file=sys.stderr)
         return 2
@@ -30,7 +30,7 @@ def main() -> int:
     for name in PACKAGES if chosen == "all" else (chosen,):
         print(f"== {name}", flush=True)
         try:
-            build(name, ROOT / "dist") if action == "build" else test(name)
+            ACTIONS[action](name)
         except subprocess.CalledProcessError as error:
             print(
                 f"{name}: exit status {error.returncode} from {' '.join(map(str, error.cmd))}",
@@ -42,9 +42,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def build(name: str, target: Path) -> None:
-    """sdist and wheel into `target`, checked with twine."""
-    module = name.replace("-", "_")
+def build(name: str) -> None:
+    """sdist and wheel into dist/, checked with twine."""
+    target, module = ROOT / "dist", name.replace("-", "_")
     for old in target.glob(f"{module}-*"):
         old.unlink()
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", target, ROOT / name)
@@ -66,9 +66,22 @@ def test(name: str) -> None:
         run(python, "-m", "pytest", "-q", "-c", ROOT / "pyproject.toml", ROOT / name / "tests")
 
 
+def sbom(name: str) -> None:
+    """What the package's lock brings at run time and into its image, as CycloneDX, in dist/sbom/NAME.json."""
+    target = ROOT / "dist" / "sbom" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    project, lock = ROOT / name / "pyproject.toml", ROOT / name / "requirements.lock"
+    run(
+        sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible", "--short-PURLs",
+        "--pyproject", project, "--output-file", target, lock,
+    )  # fmt: skip
+
+
 def run(*command: str | Path) -> None:
     subprocess.run([str(part) for part in command], check=True, cwd=ROOT)
 
+
+ACTIONS = {"build": build, "test": test, "sbom": sbom}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,14 +6,20 @@ import asyncio
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .services import PASSED_ON, Service
+from . import local_settings
+from .services import Service
+from .supervisor import GRACE, dying_with_this_process
 
-GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL."""
+LOG_AT_MOST = 10 * 2**20
+"""Bytes of a log file; what is older is in the file beside it."""
+
+
+class StartError(Exception):
+    """The gateway cannot start; the message says why in a sentence."""
 
 
 class Process:
@@ -27,11 +33,10 @@ class Process:
 
     async def start(self) -> None:
         """Raises OSError when the program cannot be started."""
-        inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        environment: Mapping[str, str] = {**inherited, **self.service.environment, "PYTHONUNBUFFERED": "1"}
+        environment = {**local_settings.machine(os.environ), **self.service.environment}
         self._process = await asyncio.create_subprocess_exec(
-            *self.service.command,
-            env=environment,
+            *dying_with_this_process(self.service.command),
+            env={**environment, "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -39,6 +44,10 @@ class Process:
             limit=2**20,
         )
         self._reader = asyncio.create_task(self._read(self._process))
+
+    @property
+    def pid(self) -> int:
+        return 0 if self._process is None else self._process.pid
 
     @property
     def running(self) -> bool:
@@ -69,15 +78,22 @@ class Process:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # a line over the limit: asyncio has dropped it
+                line = b"(a line of over 1 MiB was left out)\n"
+            if not line:
+                return
+            with suppress(OSError):  # a full disk: whoever is not read from stops at the next line
+                self._keep(line)
+            text = line.decode(errors="replace").rstrip()
+            self.last_lines.append(text)
+            self._show(self.service.name, text)
+
+    def _keep(self, line: bytes) -> None:
         with self._log.open("ab", buffering=0) as log:
-            while True:
-                try:
-                    line = await process.stdout.readline()
-                except ValueError:  # a line over the limit: asyncio has dropped it
-                    line = b"(a line of over 1 MiB was left out)\n"
-                if not line:
-                    return
-                log.write(line)
-                text = line.decode(errors="replace").rstrip()
-                self.last_lines.append(text)
-                self._show(self.service.name, text)
+            log.write(line)
+            full = log.tell() > LOG_AT_MOST
+        if full:
+            self._log.replace(self._log.with_suffix(".log.1"))

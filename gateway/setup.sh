@@ -1,18 +1,29 @@
 #!/bin/sh
-# Brings .venv to what requirements.lock says, with the six packages editable. Quick when nothing changed.
+# Brings .venv to what a lock says: `run` for what `just run` needs, `workshop` for everything, `test ARGUMENTS` for
+# what `just test ARGUMENTS` needs, which is one package's if they name no other. Quick when nothing changed.
 set -eu
 cd "$(dirname "$0")/.."
-packages="mcp-oauth-dynamicclient mcp-streamablehttp-client mcp-streamablehttp-proxy mcp-fetch-streamablehttp-server
-    mcp-echo-streamablehttp-server-stateless mcp-echo-streamablehttp-server-stateful"
-wanted=$(cat requirements.lock mcp-*/pyproject.toml gateway/setup.sh | cksum)
-[ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ] && exit 0
+what=${1:-workshop}
+if [ "$what" = test ]; then
+    shift
+    what=
+    for argument in "$@"; do
+        case "$argument" in
+            mcp-*) package=${argument%%/*} package=${package%%::*} ;;
+            quick | common* | tests* | gateway* | benchmarks*) package=workshop ;;
+            *) continue ;;
+        esac
+        [ "${what:-$package}" = "$package" ] && [ -f "$package/test.lock" ] && what=$package || what=workshop
+    done
+    what=${what:-workshop}
+fi
+wanted=$(cat requirements.lock gateway/run.lock mcp-*/test.lock mcp-*/pyproject.toml gateway/setup.sh gateway/install.py \
+    | cksum | tr ' ' -)
+there=$(grep " $wanted\$" .venv/installed 2>/dev/null || true)
+case "$there" in
+    *"workshop $wanted"* | *"$what $wanted"*) exit 0 ;;
+esac
 
 [ -x .venv/bin/python ] || python3 -m venv .venv
-pip="$PWD/.venv/bin/python -m pip install --quiet --disable-pip-version-check"
-echo "Installing the workspace from requirements.lock (once; a minute or two) ..." >&2
-$pip --require-hashes --requirement requirements.lock
-editable=
-for package in $packages; do editable="$editable --editable ./$package"; done
-# shellcheck disable=SC2086  # a list of options
-$pip --no-deps --no-build-isolation $editable
-echo "$wanted" > .venv/installed
+.venv/bin/python gateway/install.py "$what"
+printf '%s\n' "$there" "$what $wanted" > .venv/installed

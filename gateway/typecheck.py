@@ -13,7 +13,7 @@ def main() -> int:
     status = 0
     for place, targets in [
         *((ROOT / name, ["src", "tests"]) for name in PACKAGES),
-        (ROOT, ["gateway", "tests", "benchmarks"]),
+        (ROOT, ["gateway", "common", "tests", "benchmarks"]),
     ]:
         print(f"mypy {place.name}: {' '.join(targets)}", flush=True)
         targets = [target for target in targets if (place / target).is_dir()]

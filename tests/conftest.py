@@ -35,7 +35,9 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_WITHIN = 90.0
+START_WITHIN = 200.0
+PATIENCE = 120_000
+"""Milliseconds for a step of a browser."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class LocalRun:
     state: Path
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *arguments: str, **environment: str) -> None:
+    def start(self, *arguments: str, starter: tuple[str, ...] = (), **environment: str) -> None:
         """Returns once the gateway says it is ready; fails with everything it printed otherwise."""
         with (self.state / "run.out").open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.run", *arguments],
+                [*starter, sys.executable, "-m", "gateway.run", *arguments],
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -95,7 +97,7 @@ class LocalRun:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            return self.process.wait(timeout=20)
+            return self.process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
@@ -123,7 +125,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         )
         return
     run = LocalRun(free_port(), tmp_path_factory.mktemp("gateway"))
-    run.start()
+    run.start(PUBLIC_SERVER_CARDS="true")
     issuer = f"http://localhost:{run.port}"
     yield Gateway(issuer, issuer + "/{name}/mcp", run.password(), run.state)
     run.stop()
@@ -144,7 +146,7 @@ def _localhost_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx.AsyncClient(timeout=90) as client:
         yield client
 
 
@@ -153,7 +155,7 @@ class Person:
 
     def __init__(self, page: Page, gateway: Gateway) -> None:
         self.page = page
-        self._gateway = gateway
+        self.gateway = gateway
 
     async def approve(self, url: str) -> None:
         """Open an authorization URL, approve the consent page, sign in if asked."""
@@ -165,18 +167,22 @@ class Person:
         password = self.page.get_by_label("Password")
         if await password.count():
             await self.page.get_by_label("Account name").fill("admin")
-            await password.fill(self._gateway.password)
+            await password.fill(self.gateway.password)
             await self.page.get_by_role("button", name="Sign in").click()
 
 
 @asynccontextmanager
 async def browser_page() -> AsyncIterator[Page]:
-    """A page of a headless Chromium of its own."""
+    """A page of a headless Chromium of its own; more of them: `page.context.new_page()`."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM_FLAGS
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
+            args=CHROMIUM_FLAGS,
+            timeout=PATIENCE,
         )
-        yield await browser.new_page()
+        context = await browser.new_context()
+        context.set_default_timeout(PATIENCE)
+        yield await context.new_page()
         await browser.close()
 
 
@@ -193,9 +199,13 @@ class Callback:
     uri: str
     _answer: asyncio.Future[dict[str, str]]
 
+    @property
+    def called(self) -> bool:
+        return self._answer.done()
+
     async def answer(self) -> dict[str, str]:
         """The parameters of the redirect, once the browser has followed it."""
-        return await asyncio.wait_for(self._answer, 30)
+        return await asyncio.wait_for(self._answer, 90)
 
 
 @asynccontextmanager

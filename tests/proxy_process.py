@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = Path(sys.executable).parent / "mcp-streamablehttp-proxy"
-START_WITHIN = 30.0
+START_WITHIN = 120.0
 STOP_WITHIN = 60.0
 
 

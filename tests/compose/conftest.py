@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.compose.base_images import base_images
-from tests.compose.engine import Engine, NoEngineError, docker_engine
-from tests.compose.stack import ROOT, SHAPES, Stack, build_images, start_compose
-
-CACHE = ROOT / ".gateway" / "cache" / "docker"
+from tests.compose.engine import CACHE, Engine, NoEngineError, docker_engine
+from tests.compose.stack import SHAPES, Stack, build_images, start_compose
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_WITHIN = 60.0
-STOP_WITHIN = 40.0
+CACHE = Path(__file__).resolve().parents[2] / ".gateway" / "cache" / "docker"
+"""Images and build layers of an engine of our own."""
+START_WITHIN = 180.0
+STOP_WITHIN = 90.0
 
 
 class NoEngineError(Exception):
@@ -38,10 +40,11 @@ class Engine:
             self.host.removeprefix("unix://") if self.host.startswith("unix://") else "/var/run/docker.sock"
         )
 
-    def docker(self, *arguments: str, timeout: float = 60) -> str:
+    def docker(self, *arguments: str, timeout: float = 180, stdin: str = "") -> str:
         done = subprocess.run(
             ["docker", *arguments],
             env=self.environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -71,6 +74,12 @@ def docker_engine(state: Path) -> Iterator[Engine]:
         return
     if not shutil.which("dockerd"):
         raise NoEngineError(f"no Docker engine answers at {given.host}, and dockerd is not installed")
+    with own_engine(state) as engine:
+        yield engine
+
+
+@contextmanager
+def own_engine(state: Path) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="gateway-docker-", ignore_cleanup_errors=True) as place:
         engine = Engine(f"unix://{place}/docker.sock")
         with _dockerd(engine, state, Path(place)):

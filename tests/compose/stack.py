@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway import environment
 from tests.compose.engine import Engine
@@ -20,7 +21,7 @@ from tests.compose.engine import Engine
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 START_WITHIN = 900.0
-HEALTHY_WITHIN = 120.0
+HEALTHY_WITHIN = 300.0
 SHAPES = ("one host", "subdomains")
 
 
@@ -41,6 +42,14 @@ class Stack:
         return self.server_url.format(name=name)
 
     @property
+    def secrets(self) -> dict[str, str]:
+        return environment.read_secrets(environment.folder(self.env_file, ROOT))
+
+    def write_secrets(self) -> None:
+        """As `up` does it."""
+        environment.prepare(self.env_file, self.env_file, environment.folder(self.env_file, ROOT))
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **self.engine.environment,
@@ -59,11 +68,17 @@ class Stack:
         assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def deploy(self, *arguments: str, timeout: float = START_WITHIN) -> subprocess.CompletedProcess[str]:
+    def deploy(
+        self,
+        *arguments: str,
+        timeout: float = START_WITHIN,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> subprocess.CompletedProcess[str]:
         """`just up` and its neighbours, against this stack."""
         return subprocess.run(
             [sys.executable, "-m", "gateway.deploy", *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False,
+            cwd=ROOT, env={**self.environment, **variables}, capture_output=True, text=True, timeout=timeout,
+            check=False,
         )  # fmt: skip
 
     def container(self, service: str) -> str:
@@ -92,13 +107,14 @@ class Stack:
         self.compose("up", "--detach", "--no-build", *wait, timeout=HEALTHY_WITHIN + 30)
 
 
-def build_images(engine: Engine, images: Mapping[str, str], folder: Path) -> None:
-    """The gateway's own images, tagged for the tests; layers of an earlier run are used again."""
-    values = {**images, "IMAGE_TAG": "test", **dict.fromkeys(environment.SECRETS, "x"), "PUBLIC_URL": "x"}
+def build_images(engine: Engine, images: Mapping[str, str], folder: Path, *services: str) -> None:
+    """The gateway's own images, of all services or of these, tagged for the tests; layers of an earlier run
+    are used again."""
+    values = {**images, "IMAGE_TAG": "test", "PUBLIC_URL": "x"}
     path = folder / "build.env"
     _write(path, values)
     done = subprocess.run(
-        [COMPOSE, "--env-file", path, "--profile", "*", "--parallel", "1", "build"],
+        [COMPOSE, "--env-file", path, "--profile", "*", "--parallel", "1", "build", *services],
         cwd=ROOT, env=engine.environment, capture_output=True, text=True, timeout=START_WITHIN, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
@@ -138,10 +154,13 @@ def prepare(
         **address,
         "IMAGE_TAG": "test",
         "LOCAL_ACCOUNTS": "true",
+        "REGISTRATIONS_PER_HOUR": "1000000",
         "BIND_ADDRESS": "127.0.0.1",
         "HTTP_PORT": str(port),
         "HTTPS_PORT": str(https_port),
         "DOCKER_SOCKET": engine.socket,
+        "SECRETS_FOLDER": str(folder / project),
+        "PUBLIC_SCHEME": "https" if settings.get("ACME_EMAIL") else "http",
         **settings,
     }
     _write(env_file, values)
@@ -150,7 +169,7 @@ def prepare(
     try:
         yield stack
     finally:
-        environment.write_missing_secrets(env_file, env_file)
+        stack.write_secrets()
         stack.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.compose.engine import Engine
 from tests.compose.stack import Stack, free_port, start_compose
+from tests.compose.test_doctor import doctor, named
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 
@@ -31,7 +32,7 @@ def get(stack: Stack, scheme: str, path: str) -> httpx.Response:
     """As a client sees it that reaches the usual ports, which the tests do not take."""
     port = stack.port if scheme == "http" else stack.https_port
     headers = {"Host": "gw.localhost"}
-    return httpx.get(f"{scheme}://gw.localhost:{port}{path}", headers=headers, verify=False, timeout=20)
+    return httpx.get(f"{scheme}://gw.localhost:{port}{path}", headers=headers, verify=False, timeout=60)
 
 
 def test_http_is_redirected_before_anything_else(https_stack: Stack) -> None:
@@ -57,3 +58,14 @@ def test_the_certificate_authority_is_asked_for_the_public_name(https_stack: Sta
     logs = https_stack.compose("logs", "--no-log-prefix", "traefik")
     assert "gw.localhost" in logs
     assert "acme" in logs.lower()
+
+
+def test_the_doctor_says_that_no_certificate_came_and_that_the_address_leads_elsewhere(
+    https_stack: Stack,
+) -> None:
+    """Nothing of this gateway is at the usual port."""
+    found = doctor(https_stack)
+    assert "let gw.localhost lead to this machine" in named(found, "tls", "no certificate for gw")["cure"]
+    assert any(one["state"] == "wrong" and one["hop"] in ("url", "tls") for one in found)
+    assert [one["what"] for one in found if one["hop"] == "edge"] == ["leads to the authorization server"]
+    assert any(one["what"].startswith("time: challenge") and one["state"] == "well" for one in found)

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from dotenv import dotenv_values
 
 from gateway import environment
-from gateway.deploy import DeployError, check, server_url
+from gateway.deploy import DeployError, check, check_addresses, server_url
 from tests.compose.stack import ROOT
 
 GOOD = {
@@ -32,13 +31,14 @@ def up(env_file: Path, action: str = "up", **variables: str) -> subprocess.Compl
         env={
             "PATH": os.environ["PATH"],
             "ENV_FILE": str(env_file),
+            "SECRETS_FOLDER": str(env_file.parent / "secrets"),
             "DOCKER_HOST": f"unix://{env_file.parent}/no.sock",
             "COLUMNS": "200",
             **variables,
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -49,31 +49,44 @@ def test_the_first_up_makes_env_from_the_example_and_says_what_is_still_missing(
     assert done.returncode == 2
     assert done.stderr == "up: set either BASE_DOMAIN (subdomains) or PUBLIC_URL (one host), not both\n"
     assert env_file.stat().st_mode & 0o777 == 0o600
-    values = dotenv_values(env_file)
-    assert dotenv_values(ROOT / ".env.example").keys() == values.keys()
-    for name in environment.SECRETS:
-        assert len(values[name] or "") == 64
-        assert name in done.stdout
-        assert (values[name] or "") not in done.stdout
+    assert env_file.read_text() == (ROOT / ".env.example").read_text()
 
 
-def test_secrets_that_exist_are_kept_and_the_file_is_closed_to_others(tmp_path: Path) -> None:
-    env_file = tmp_path / ".env"
+def test_secrets_are_files_of_their_own_that_others_cannot_reach(tmp_path: Path) -> None:
+    env_file, folder = tmp_path / ".env", tmp_path / "secrets"
+    done = up(env_file)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for name in environment.MADE:
+        value = (folder / name.lower()).read_text()
+        assert len(value) == 64
+        assert f"Wrote a new {name} to {folder / name.lower()}." in done.stdout
+        assert value not in done.stdout
+    for name in environment.GIVEN:
+        assert (folder / name.lower()).read_text() == ""
+    made = environment.read_secrets(folder)
+    up(env_file)
+    assert environment.read_secrets(folder) == made
+
+
+def test_secrets_in_env_are_moved_and_the_file_is_closed_to_others(tmp_path: Path) -> None:
+    env_file, folder = tmp_path / ".env", tmp_path / "secrets"
     env_file.write_text("# mine\nREDIS_PASSWORD=kept-as-it-is-here\nLOCAL_ACCOUNTS=true")
     env_file.chmod(0o644)
     done = up(env_file)
-    text = env_file.read_text()
-    assert "REDIS_PASSWORD" not in done.stdout
-    assert text.startswith("# mine\nREDIS_PASSWORD=kept-as-it-is-here\nLOCAL_ACCOUNTS=true\nGATEWAY_SECRET=")
+    assert env_file.read_text() == "# mine\nREDIS_PASSWORD=\nLOCAL_ACCOUNTS=true"
     assert env_file.stat().st_mode & 0o777 == 0o600
+    assert (folder / "redis_password").read_text() == "kept-as-it-is-here"
+    assert f"Moved REDIS_PASSWORD from {env_file} to {folder / 'redis_password'}." in done.stdout
+    env_file.write_text("REDIS_PASSWORD='a newer one of mine'\n")
     up(env_file)
-    assert env_file.read_text() == text
+    assert (folder / "redis_password").read_text() == "a newer one of mine"
 
 
-def test_a_secret_from_the_process_environment_is_not_written(tmp_path: Path) -> None:
+def test_a_secret_from_the_process_environment_goes_into_its_file_only(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     up(env_file, GATEWAY_SECRET="0123456789abcdef" * 4)
-    assert dotenv_values(env_file)["GATEWAY_SECRET"] == ""
+    assert "0123456789abcdef" not in env_file.read_text()
+    assert (tmp_path / "secrets" / "gateway_secret").read_text() == "0123456789abcdef" * 4
 
 
 def test_an_engine_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
@@ -124,3 +137,17 @@ def test_certificates_need_a_domain(url: str) -> None:
 def test_urls_in_both_shapes() -> None:
     assert server_url(check(GOOD), "time") == "https://time.example.com/mcp"
     assert server_url(check(ONE_HOST), "time") == "http://localhost:8080/time/mcp"
+
+
+def test_every_server_of_ours_states_its_own_address() -> None:
+    settings = check(GOOD)
+    ours = {"image": "mcp-oauth-gateway/fetch:test", "labels": {"traefik.enable": "true"}}
+    right = {**ours, "environment": {"MCP_PUBLIC_URL": "https://fetch.example.com/mcp"}}
+    check_addresses(
+        settings, {"services": {"fetch": right, "theirs": {"image": "other", "labels": ours["labels"]}}}
+    )
+    for stated in ({}, None, {"MCP_PUBLIC_URL": "https://time.example.com/mcp"}):
+        with pytest.raises(
+            DeployError, match=r"service fetch: MCP_PUBLIC_URL must be https://fetch\.example"
+        ):
+            check_addresses(settings, {"services": {"fetch": {**ours, "environment": stated}}})

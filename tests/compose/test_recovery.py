@@ -21,7 +21,7 @@ def register(stack: Stack) -> str:
             "redirect_uris": ["http://127.0.0.1/callback"],
             "token_endpoint_auth_method": "none",
         },
-        timeout=20,
+        timeout=60,
     )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["client_id"])
@@ -39,18 +39,18 @@ def known(stack: Stack, client: str) -> bool:
         "scope": "mcp",
         "resource": stack.server("time"),
     }
-    answer = httpx.get(f"{stack.issuer}/authorize", params=query, timeout=20)
+    answer = httpx.get(f"{stack.issuer}/authorize", params=query, timeout=60)
     return answer.status_code == 200 and "Recovery test" in answer.text
 
 
 def test_killed_containers_come_back_and_clients_notice_nothing(stack: Stack, folder: Path) -> None:
-    keys = httpx.get(f"{stack.issuer}/jwks", timeout=20).json()
+    keys = httpx.get(f"{stack.issuer}/jwks", timeout=60).json()
     client = register(stack)
     assert known(stack, client)
     assert not known(stack, "another")
     for service in ("redis", "auth", "time", "echo-stateful", "traefik"):
         stack.kill(service)
     stack.wait_healthy()
-    assert httpx.get(f"{stack.issuer}/jwks", timeout=20).json() == keys
+    assert httpx.get(f"{stack.issuer}/jwks", timeout=60).json() == keys
     assert known(stack, client)
     run_end_to_end_tests(stack, folder, "tests/e2e/test_gate.py")

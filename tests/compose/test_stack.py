@@ -58,7 +58,7 @@ def knowing_names(stack: Stack, folder: Path) -> list[str]:
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=20) as client:
+    with httpx.Client(timeout=60) as client:
         yield client
 
 
@@ -67,9 +67,9 @@ def test_the_end_to_end_tests_pass(stack: Stack, folder: Path) -> None:
 
 
 def test_up_wrote_the_secrets_it_lacked(stack: Stack) -> None:
-    lines = dict(line.split("=", 1) for line in stack.env_file.read_text().splitlines() if "=" in line)
-    assert len(lines["GATEWAY_SECRET"]) == len(lines["REDIS_PASSWORD"]) == 64
-    assert lines["GATEWAY_SECRET"] != lines["REDIS_PASSWORD"]
+    secrets = stack.secrets
+    assert len(secrets["GATEWAY_SECRET"]) == len(secrets["REDIS_PASSWORD"]) == 64
+    assert secrets["GATEWAY_SECRET"] != secrets["REDIS_PASSWORD"]
     assert stack.env_file.stat().st_mode & 0o777 == 0o600
 
 
@@ -92,7 +92,8 @@ def test_every_server_answers_its_health_check_through_the_edge(stack: Stack, ht
 def test_a_foreign_host_gets_nothing(stack: Stack, http: httpx.Client) -> None:
     for host in ("evil.example", "time.evil.example", "traefik", "auth"):
         answer = http.post(f"http://127.0.0.1:{stack.port}/time/mcp", headers={"Host": host})
-        assert answer.status_code == 404, host
+        assert answer.status_code == 400, host
+        assert answer.json()["error"] == "invalid_request"
 
 
 def test_what_is_internal_stays_internal(stack: Stack, http: httpx.Client) -> None:
@@ -109,7 +110,5 @@ def test_logs_hold_no_codes_and_no_tokens(stack: Stack, http: httpx.Client) -> N
     logs = stack.compose("logs", "--no-log-prefix")
     assert "/callback" in logs
     assert secret not in logs
-    for line in stack.env_file.read_text().splitlines():
-        name, _, value = line.partition("=")
-        if name in ("GATEWAY_SECRET", "REDIS_PASSWORD"):
-            assert value not in logs
+    for value in stack.secrets.values():
+        assert not value or value not in logs

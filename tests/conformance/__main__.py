@@ -20,12 +20,24 @@ from gateway.packages import ROOT
 
 from .authorization import authorization_server
 from .suite import VERSION, Outcome
-from .targets import bridge, proxy, proxy_of_handshake_server
+from .targets import (
+    bridge,
+    combination,
+    native_as_they_are,
+    proxy,
+    proxy_of_handshake_server,
+    stateful,
+    stateful_through_the_gateway,
+)
 
 RESULTS = ROOT / "benchmarks" / "results" / "conformance.json"
 TARGETS: dict[str, Callable[[Path], Iterator[Outcome]]] = {
     "proxy": proxy,
     "proxy-handshake": proxy_of_handshake_server,
+    "combination": combination,
+    "stateful": stateful,
+    "stateful-gateway": stateful_through_the_gateway,
+    "native": native_as_they_are,
     "bridge": bridge,
     "authorization": authorization_server,
 }

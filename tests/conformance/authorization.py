@@ -34,6 +34,7 @@ def authorization_server(place: Path) -> Iterator[Outcome]:
                 "token_endpoint_auth_method": "none",
                 "application_type": "native",
             },
+            timeout=60,
         ).raise_for_status()
         threads: list[threading.Thread] = []
 
@@ -47,7 +48,7 @@ def authorization_server(place: Path) -> Iterator[Outcome]:
         arguments += ["--resource", gateway.server("time"), "--port", str(port)]
         yield run_suite("authorization server", "authorization", "authorization", arguments, on_line=approve)
         for thread in threads:
-            thread.join(timeout=30)
+            thread.join(timeout=60)
     finally:
         run.stop()
 

@@ -1,13 +1,9 @@
-"""Access to the gateway's servers as a client gets it: discovered, registered, consented, exchanged."""
+"""The official SDK's client, and access the long way, to the gateway's servers."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +11,7 @@ from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from pydantic import AnyUrl
 
+from tests.access import Access, obtain_access
 from tests.conftest import Callback, Person
 
 
@@ -76,76 +73,7 @@ def sdk_auth(person: Person, callback: Callback, storage: Storage) -> Callable[[
     return make
 
 
-@dataclass
-class Access:
-    """Tokens for one server, and the client they were issued to."""
-
-    resource: str
-    client_id: str
-    token_endpoint: str
-    revocation_endpoint: str
-    tokens: dict[str, Any]
-
-    @property
-    def bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
-
-
 @pytest.fixture
 def obtain(person: Person, callback: Callback, http: httpx.AsyncClient) -> Callable[[str], Awaitable[Access]]:
     """Get access to a server the long way, with nothing but HTTP and a browser."""
-
-    async def obtain_access(resource: str) -> Access:
-        challenge = (await http.post(resource, json={})).headers["www-authenticate"]
-        metadata_url = challenge.split('resource_metadata="')[1].split('"')[0]
-        protected = (await http.get(metadata_url)).json()
-        assert protected["resource"] == resource
-        issuer = protected["authorization_servers"][0]
-        server = (await http.get(f"{issuer}/.well-known/oauth-authorization-server")).json()
-        client = await http.post(
-            server["registration_endpoint"],
-            json={
-                "client_name": "Plain test client",
-                "redirect_uris": [callback.uri],
-                "token_endpoint_auth_method": "none",
-                "grant_types": ["authorization_code", "refresh_token"],
-                "application_type": "native",
-            },
-        )
-        assert client.status_code == 201, client.text
-        client_id = client.json()["client_id"]
-        verifier = secrets.token_urlsafe(48)
-        digest = hashlib.sha256(verifier.encode()).digest()
-        state = secrets.token_urlsafe()
-        query = {
-            "response_type": "code",
-            "client_id": client_id,
-            "redirect_uri": callback.uri,
-            "state": state,
-            "scope": "mcp offline_access",
-            "resource": resource,
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-            "code_challenge_method": "S256",
-        }
-        await person.approve(str(httpx.URL(server["authorization_endpoint"], params=query)))
-        answer = await callback.answer()
-        assert answer["state"] == state
-        assert answer["iss"] == issuer
-        tokens = await http.post(
-            server["token_endpoint"],
-            data={
-                "grant_type": "authorization_code",
-                "client_id": client_id,
-                "code": answer["code"],
-                "redirect_uri": callback.uri,
-                "code_verifier": verifier,
-                "resource": resource,
-            },
-        )
-        assert tokens.status_code == 200, tokens.text
-        assert tokens.headers["cache-control"] == "no-store"
-        return Access(
-            resource, client_id, server["token_endpoint"], server["revocation_endpoint"], tokens.json()
-        )
-
-    return obtain_access
+    return lambda resource: obtain_access(resource, person, callback, http)

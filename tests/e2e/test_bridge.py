@@ -33,6 +33,7 @@ def environment(gateway: Gateway, tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "BROWSER": f"{sys.executable} -m tests.e2e.approve %s",
         "GATEWAY_PASSWORD": gateway.password,
+        "MCP_FIRST_ANSWER": "60",
         "CREDENTIAL_STORAGE_PATH": str(tmp_path / "credentials"),
     }
 
@@ -86,6 +87,22 @@ async def test_signed_in_once_a_person_lists_and_calls_and_a_host_connects(
     wrong = await command(environment, "call", url, "get_current_time", "timezone=Nowhere/At/All")
     assert wrong.status != 0
 
+    walked = await command(environment, "doctor", url, "--json")
+    hops = json.loads(walked.stdout)["hops"]
+    assert walked.status == 0, hops
+    assert {hop["state"] for hop in hops} <= {"well", "unseen"}, hops
+    assert {hop["hop"] for hop in hops} >= {
+        "issuer",
+        "authorize",
+        "token",
+        "refresh",
+        "audience",
+        "handshake",
+    }
+    bare = await command(environment, "doctor", url.removesuffix("/mcp"))
+    assert bare.status == 1
+    assert f"cure: use {url}" in bare.stdout
+
     # As in claude_desktop_config.json: the bridge is the host's stdio server, and no browser opens now.
     quiet = {**environment, "BROWSER": "false"}
     server = StdioServerParameters(command=PROGRAM, args=[url], env=quiet)
@@ -116,7 +133,7 @@ async def test_a_modern_host_reaches_a_modern_server(gateway: Gateway, environme
     assert (await command(environment, "login", url)).status == 0
     server = StdioServerParameters(command=PROGRAM, args=[url], env=environment)
     async with Client(server, mode="2026-07-28") as client:
-        assert len((await client.list_tools()).tools) == 11
+        assert len((await client.list_tools()).tools) == 17
 
 
 @pytest.mark.browser

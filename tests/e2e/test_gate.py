@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,21 +13,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.access import Access
 from tests.conftest import Gateway
-from tests.e2e.conftest import Access
+from tests.messages import INITIALIZE
 
 Obtain = Callable[[str], Awaitable[Access]]
 HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-INITIALIZE: dict[str, Any] = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 
 
 def metadata_url(server: str) -> str:
@@ -196,14 +189,16 @@ async def test_health_metadata_and_preflight_need_no_token(gateway: Gateway, htt
         preflight = await http.options(
             url,
             headers={
-                "Origin": "https://client.example",
+                "Origin": "https://claude.ai",
                 "Access-Control-Request-Method": "POST",
                 "Access-Control-Request-Headers": "authorization,mcp-protocol-version",
             },
         )
         assert preflight.status_code in (200, 204)
         assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
-        assert "www-authenticate" in preflight.headers["access-control-expose-headers"].lower()
+        challenged = await http.post(url, json=INITIALIZE, headers={**HEADERS, "Origin": "https://claude.ai"})
+        assert challenged.status_code == 401
+        assert "WWW-Authenticate" in challenged.headers["access-control-expose-headers"]
 
 
 @pytest.mark.browser
@@ -269,6 +264,60 @@ async def test_what_a_client_says_was_forwarded_is_not_believed(
     ]
     reader, writer = await asyncio.open_connection("127.0.0.1", other.port or 80)
     writer.write("\r\n".join(lines).encode())
-    answer = await asyncio.wait_for(reader.read(), 30)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     assert answer.split()[1] in (b"400", b"401", b"404")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["time", "echo-stateless", "echo-stateful", "fetch"])
+async def test_whatever_is_challenged_gets_its_answer_with_the_right_token(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient, name: str
+) -> None:
+    """Nobody is signed in for something that was going to be refused: every layer gives the same answer."""
+    access = await obtain(gateway.server(name))
+    origins = (None, "https://claude.ai", "http://localhost:6274", "https://evil.example", "null")
+    taken = (None, "*/*", "application/json", "text/event-stream", HEADERS["Accept"])
+    untaken = ("text/html", "", "image/png", "application/json;q=0, text/*;q=0")
+    statuses: Counter[int] = Counter()
+    for spelling, origin, accept in itertools.product(("", "/"), origins, (*taken, *untaken)):
+        url = access.resource + spelling
+        headers = {"Content-Type": "application/json", "Accept": accept or ""}
+        if accept is None:
+            del headers["Accept"]
+        if origin is not None:
+            headers["Origin"] = origin
+        for method in ("POST", "GET", "DELETE"):
+            body = INITIALIZE if method == "POST" else None
+            first = await http.request(method, url, headers=headers, json=body)
+            statuses[first.status_code] += 1
+            request = http.build_request(method, url, headers={**headers, **access.bearer}, json=body)
+            answer = await http.send(request, stream=True)
+            await answer.aclose()
+            if session := answer.headers.get("mcp-session-id"):  # or a person's share is used up
+                await http.delete(access.resource, headers={**access.bearer, "Mcp-Session-Id": session})
+            if first.status_code != 401:
+                assert answer.status_code == first.status_code, (method, url, headers)
+                continue
+            expected = answer.status_code == 200 if method == "POST" else answer.status_code not in (401, 403)
+            assert expected, (method, url, headers, answer.status_code)
+    foreign, allowed = 2 * 2, 2 * 3
+    assert statuses == {
+        403: foreign * len((*taken, *untaken)) * 3,
+        406: allowed * len(untaken),
+        401: allowed * (len(taken) * 3 + len(untaken) * 2),
+    }
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["echo-stateless", "echo-stateful", "fetch"])
+async def test_below_an_endpoint_a_native_server_names_the_endpoint(
+    gateway: Gateway, obtain: Obtain, http: httpx.AsyncClient, name: str
+) -> None:
+    access = await obtain(gateway.server(name))
+    for path, method in itertools.product(("/none", "/a/b"), ("POST", "GET", "DELETE")):
+        url = access.resource + path
+        answer = await http.request(method, url, headers={**HEADERS, **access.bearer})
+        assert answer.status_code == 404, url
+        message = answer.json()["error"]["message"]
+        assert message.endswith(f"the MCP endpoint is {access.resource}")

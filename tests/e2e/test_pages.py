@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import httpx
 import pytest
 
+from tests.access import Access, list_tools
 from tests.conftest import Gateway, Person
 
 
@@ -30,4 +34,34 @@ async def test_pages_carry_a_strict_policy(gateway: Gateway, http: httpx.AsyncCl
         assert "default-src 'none'" in policy
         assert "unsafe-inline" not in policy
         assert "frame-ancestors 'none'" in policy
-        assert "<script" not in response.text
+        # The one script is ours, for copy buttons, and the policy lets nothing else run.
+        nonce = policy.partition("script-src 'nonce-")[2].partition("'")[0]
+        assert len(nonce) > 20
+        assert response.text.count("<script") == response.text.count(f'<script nonce="{nonce}">') == 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("name", "tool"), [("time", "get_current_time"), ("fetch", "Fetch a page"), ("echo-stateless", "Echo")]
+)
+async def test_the_tools_of_a_server_are_on_the_page_once_a_signed_in_call_has_reached_it(
+    gateway: Gateway,
+    person: Person,
+    obtain: Callable[[str], Awaitable[Access]],
+    http: httpx.AsyncClient,
+    name: str,
+    tool: str,
+) -> None:
+    """An unmodified stdio server, and servers of ours."""
+    access = await obtain(gateway.server(name))
+    page, card = person.page, person.page.locator("li.card", has=person.page.get_by_text(access.resource))
+    tools = card.locator("summary", has_text="tool")
+    while True:  # the server tells the gateway after it has answered
+        await list_tools(access, http)
+        await page.goto(f"{gateway.issuer}/")
+        if await tools.count():
+            break
+        await asyncio.sleep(0.1)
+    await tools.click()
+    assert tool in (await card.text_content() or "")
+    assert await card.get_by_role("listitem").filter(has_text=tool).first.is_visible()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.services import Service, edge, free_port
+from gateway.services import Service, edge, free_port, new_internal
 
 
 class Upstream:
@@ -21,7 +21,7 @@ class Upstream:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                if not head.startswith(b"GET /verify "):
+                if not head.startswith((b"GET /verify ", b"GET /live ", b"GET /health ")):
                     self.received.append(head)
                     length = int(httpx.Headers(_fields(head))["content-length"])
                     self.received.append(await reader.readexactly(length))
@@ -50,7 +50,7 @@ async def slow_url(upstream: tuple[Upstream, int]) -> AsyncIterator[str]:
     _, behind = upstream
     port = free_port()
     services = [Service("auth", (), behind, served=False), Service("slow", (), behind)]
-    traefik = edge(services, port, f"http://localhost:{port}")
+    traefik = edge(services, port, f"http://localhost:{port}", new_internal())
     environment = {**os.environ, **traefik.environment}
     process = await asyncio.create_subprocess_exec(*traefik.command, env=environment)
     try:
@@ -58,12 +58,12 @@ async def slow_url(upstream: tuple[Upstream, int]) -> AsyncIterator[str]:
         yield f"http://localhost:{port}/slow/mcp"
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), 60)
 
 
 async def _until_routed(port: int) -> None:
-    async with httpx.AsyncClient() as http:
-        for _ in range(300):
+    async with httpx.AsyncClient(timeout=60) as http:
+        for _ in range(1200):
             try:
                 probe = await http.post(f"http://localhost:{port}/slow/mcp", content=b"probe")
             except httpx.TransportError:
@@ -88,7 +88,7 @@ async def test_a_server_gets_a_request_once_it_is_whole(
         assert received == []
         yield b"y"
 
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         response = await http.post(slow_url, content=body(), headers={"Content-Length": str(size)})
     assert response.status_code == 200
     assert response.text == "{}"
@@ -99,7 +99,7 @@ async def test_a_larger_request_still_passes(upstream: tuple[Upstream, int], slo
     received = upstream[0].received
     received.clear()
     content = os.urandom(1_000_000)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         response = await http.post(slow_url, content=content)
     assert response.status_code == 200
     assert received[1] == content

@@ -10,23 +10,25 @@ import httpx
 from mcp_oauth_dynamicclient.keys import KeyRing
 from mcp_oauth_dynamicclient.records import Grant
 from mcp_oauth_dynamicclient.settings import load_settings
-from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
+from mcp_oauth_dynamicclient.store import open_store
 from mcp_oauth_dynamicclient.tokens import Tokens
 
 from tests.conftest import LocalRun
 
 
-async def issue(run: LocalRun, resource: str, now: Callable[[], float]) -> str:
+async def issue(
+    run: LocalRun, resource: str, now: Callable[[], float], public_url: str = "", store_url: str = ""
+) -> str:
     """A token as the gateway would have issued it at that time: its keys, its store, a living grant."""
     settings = load_settings(
-        public_url=f"http://localhost:{run.port}",
+        public_url=public_url or f"http://localhost:{run.port}",
         gateway_secret=(run.state / "secret").read_text(),
         local_accounts=True,
         base_domain=None,
     )
-    store = SqliteStore(str(run.state / "auth.db"))
+    store = open_store(store_url or f"sqlite:///{run.state / 'auth.db'}")
     grant = Grant(
-        grant_id=f"grant-{now()}",
+        grant_id=f"grant-{now()} {resource}",
         client_id="client",
         client_name="A machine",
         identity=None,
@@ -49,7 +51,9 @@ def test_an_expired_token_is_refused_with_the_full_challenge(local_run: LocalRun
     def answer(now: Callable[[], float]) -> httpx.Response:
         token = asyncio.run(issue(local_run, resource, now))
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
-        return httpx.post(resource, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers)
+        return httpx.post(
+            resource, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers, timeout=60
+        )
 
     assert answer(time.time).status_code != 401
     expired = answer(lambda: time.time() - 7200)

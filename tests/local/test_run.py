@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from gateway.services import BIN
+from gateway.state import State
 from tests.conftest import ROOT, LocalRun, free_port
 
 
@@ -37,7 +38,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -48,7 +49,7 @@ def test_everything_ends_with_the_gateway(local_run: LocalRun, ending: signal.Si
     assert processes_mentioning(auth_store)
     assert local_run.process is not None
     local_run.process.send_signal(ending)
-    assert local_run.process.wait(timeout=20) == 0
+    assert local_run.process.wait(timeout=90) == 0
     assert not processes_mentioning(auth_store)
     assert not processes_mentioning(f"127.0.0.1:{local_run.port}")
 
@@ -67,22 +68,31 @@ def test_a_second_start_keeps_keys_and_accounts_and_shows_no_password(local_run:
     local_run.start()
     password = local_run.password()
     url = f"http://localhost:{local_run.port}"
-    keys = httpx.get(f"{url}/jwks").json()
+    keys = httpx.get(f"{url}/jwks", timeout=60).json()
     local_run.stop()
     database = b"".join(path.read_bytes() for path in local_run.state.glob("auth.db*"))
     assert password.encode() not in database
     assert b"$argon2id$" in database
 
     local_run.start()
-    assert httpx.get(f"{url}/jwks").json() == keys
+    assert httpx.get(f"{url}/jwks", timeout=60).json() == keys
     assert "password " not in local_run.text().replace("users password admin", "").replace(
         "Another password", ""
     )
 
 
-def test_the_secret_is_readable_by_its_owner_only(local_run: LocalRun) -> None:
+def test_secrets_and_logs_are_readable_by_their_owner_only(local_run: LocalRun) -> None:
     local_run.start()
-    assert (local_run.state / "secret").stat().st_mode & 0o077 == 0
+    for kept in ("secret", "logs", "auth.db", "running.json"):
+        assert (local_run.state / kept).stat().st_mode & 0o077 == 0, kept
+
+
+def test_what_a_run_keeps_is_its_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir(mode=0o755)
+    for name in ("new", "before"):
+        State(tmp_path / name).make()
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "before" / "logs").stat().st_mode & 0o077 == 0
 
 
 def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
@@ -113,13 +123,13 @@ def test_a_service_that_dies_at_start_ends_the_run_and_leaves_nothing(tmp_path: 
     # A gateway whose fetch server cannot start: the same code, with one command replaced.
     program = (
         "import gateway.run as run, gateway.services as services, dataclasses, sys\n"
-        "real = services.local_services\n"
+        "real = services.LocalServers.native\n"
         "command = (sys.executable, '-c', 'import sys; sys.exit(\"no such thing here\")')\n"
-        "def broken(*arguments):\n"
-        "    for service in real(*arguments):\n"
+        "def broken(servers, state):\n"
+        "    for service in real(servers, state):\n"
         "        fetch = service.name == 'fetch'\n"
         "        yield dataclasses.replace(service, command=command) if fetch else service\n"
-        "run.local_services = lambda *arguments: list(broken(*arguments))\n"
+        "services.LocalServers.native = lambda servers, state: list(broken(servers, state))\n"
         "sys.argv = ['run']\n"
         "sys.exit(run.main())\n"
     )
@@ -129,7 +139,7 @@ def test_a_service_that_dies_at_start_ends_the_run_and_leaves_nothing(tmp_path: 
         env={**os.environ, "PORT": str(free_port()), "GATEWAY_STATE": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 2
     assert "fetch ended at start" in done.stderr
@@ -138,15 +148,17 @@ def test_a_service_that_dies_at_start_ends_the_run_and_leaves_nothing(tmp_path: 
     assert not processes_mentioning(str(tmp_path))
 
 
-def test_ones_own_stdio_server_gets_an_address_beside_the_others(local_run: LocalRun, tmp_path: Path) -> None:
+def test_ones_own_stdio_servers_get_an_address_beside_the_others(local_run: LocalRun, tmp_path: Path) -> None:
     entry = {"command": str(BIN / "mcp-server-time"), "args": ["--local-timezone", "Asia/Tokyo"]}
     file = tmp_path / "mcp.json"
-    file.write_text(json.dumps({"mcpServers": {"tokyo": entry}}))
+    names = ("tokyo", "tokyo-itself", "tokyo-away", "tokyo-in-full")  # as the edge's rules call what it has
+    file.write_text(json.dumps({"mcpServers": dict.fromkeys(names, entry)}))
     local_run.start(str(file))
-    assert f"http://localhost:{local_run.port}/tokyo/mcp" in local_run.text()
-    answer = httpx.post(f"http://localhost:{local_run.port}/tokyo/mcp", json={})
-    assert answer.status_code == 401
-    assert "/.well-known/oauth-protected-resource/tokyo/mcp" in answer.headers["www-authenticate"]
+    for name in names:
+        assert f"http://localhost:{local_run.port}/{name}/mcp" in local_run.text()
+        answer = httpx.post(f"http://localhost:{local_run.port}/{name}/mcp", json={}, timeout=60)
+        assert answer.status_code == 401
+        assert f"/.well-known/oauth-protected-resource/{name}/mcp" in answer.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize(
@@ -155,9 +167,9 @@ def test_ones_own_stdio_server_gets_an_address_beside_the_others(local_run: Loca
         ("{", "not valid JSON"),
         ("{}", "mcpServers"),
         ('{"mcpServers": {"auth": {"command": "x"}}}', "needs a name of its own"),
-        ('{"mcpServers": {"Big Name": {"command": "x"}}}', "server name"),
-        ('{"mcpServers": {"x": {"url": "http://localhost"}}}', "command"),
-        ('{"mcpServers": {"x": {"command": "x", "isolation": "user"}}}', "command, args, env and cwd only"),
+        ('{"mcpServers": {"A-b": {"command": "x"}, "a-b": {"command": "x"}}}', "needs a name of its own"),
+        ('{"mcpServers": {"x": {"url": "ftp://localhost"}}}', "url must be"),
+        ('{"mcpServers": {"x": {"command": "x", "isolation": "nobody"}}}', "isolation"),
     ],
 )
 def test_a_servers_file_that_cannot_be_used_is_a_sentence(tmp_path: Path, content: str, reason: str) -> None:

@@ -90,7 +90,7 @@ def url(commands: dict[str, Command], tmp_path_factory: pytest.TempPathFactory) 
         for name, (command, *arguments) in commands.items()
     }
     (folder / "mcp.json").write_text(json.dumps({"mcpServers": config}))
-    with proxy_process(folder / "proxy.log", "--config", str(folder / "mcp.json")) as proxy:
+    with proxy_process(folder / "proxy.log", "--combine", "--config", str(folder / "mcp.json")) as proxy:
         yield f"{proxy.url}/{{name}}/mcp"
 
 

@@ -12,6 +12,8 @@ import pytest
 from mcp.client import Client
 from mcp.types import TextContent
 
+from tests.servers.conftest import Connect, Places
+
 Call = Callable[[Client, Any], Awaitable[None]]
 
 
@@ -23,18 +25,18 @@ async def text(client: Client, name: str, /, **arguments: Any) -> str:
     return content.text
 
 
-async def everything(client: Client, places: Any) -> None:
+async def everything(client: Client, places: Places) -> None:
     assert await text(client, "get-sum", a=40, b=2) == "The sum of 40 and 2 is 42."
 
 
-async def memory(client: Client, places: Any) -> None:
+async def memory(client: Client, places: Places) -> None:
     entity = {"name": client.protocol_version, "entityType": "version", "observations": ["spoken"]}
     await text(client, "create_entities", entities=[entity])
     graph = json.loads(await text(client, "open_nodes", names=[entity["name"]]))
     assert graph["entities"] == [entity]
 
 
-async def filesystem(client: Client, places: Any) -> None:
+async def filesystem(client: Client, places: Places) -> None:
     assert await text(client, "read_text_file", path=str(places.files / "note.txt")) == "kept in a file\n"
     await text(client, "write_file", path=str(places.files / "new.txt"), content="schön")
     assert (places.files / "new.txt").read_text() == "schön"
@@ -42,25 +44,25 @@ async def filesystem(client: Client, places: Any) -> None:
     assert outside.is_error
 
 
-async def sequential_thinking(client: Client, places: Any) -> None:
+async def sequential_thinking(client: Client, places: Places) -> None:
     thought = {"thought": "so it is", "thoughtNumber": 1, "totalThoughts": 1, "nextThoughtNeeded": False}
     assert json.loads(await text(client, "sequentialthinking", **thought))["totalThoughts"] == 1
 
 
-async def time(client: Client, places: Any) -> None:
+async def time(client: Client, places: Places) -> None:
     arguments = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Kolkata"}
     converted = json.loads(await text(client, "convert_time", **arguments))
     assert converted["time_difference"] == "+5.5h"
 
 
-async def fetch(client: Client, places: Any) -> None:
+async def fetch(client: Client, places: Places) -> None:
     with HTTPServer(("127.0.0.1", 0), Page) as site:
         Thread(target=site.handle_request).start()
         url = f"http://127.0.0.1:{site.server_port}/"
         assert "A heading" in await text(client, "fetch", url=url, raw=True)
 
 
-async def git(client: Client, places: Any) -> None:
+async def git(client: Client, places: Places) -> None:
     assert "the first commit" in await text(client, "git_log", repo_path=str(places.repository))
 
 
@@ -90,13 +92,14 @@ CALLS: dict[str, Call] = {
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_server_is_the_same_in_every_mode_and_works(
-    name: str, mode: str, connect: Any, itself: Any, able: Any, places: Any
+    name: str, mode: str, connect: Connect, itself: Any, able: dict[str, Any], places: Places
 ) -> None:
     alone = itself(name)
     callbacks = able if name == "everything" else {}
     async with connect(name, **callbacks) as client:
         assert client.protocol_version == ("2025-11-25" if mode == "legacy" else "2026-07-28")
         if mode != "2026-07-28":  # a pinned client asks nobody who is there
+            assert client.server_info is not None
             assert client.server_info.name == alone.introduction["serverInfo"]["name"]
             assert client.instructions == alone.introduction.get("instructions")
         listed = (await client.list_tools()).tools

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import httpx2
 import pytest
@@ -13,13 +12,14 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.proxy_process import ProxyProcess, proxy_process
+from tests.servers.conftest import Command
 
 ENTITY = {"name": "Ada", "entityType": "person", "observations": ["writes programs"]}
 As = Callable[[str], AbstractAsyncContextManager[Client]]
 
 
 @pytest.fixture(scope="module")
-def proxy(commands: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxyProcess]:
+def proxy(commands: dict[str, Command], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxyProcess]:
     """server-memory keeps its graph in a file: each process gets one of its own."""
     folder = tmp_path_factory.mktemp("users")
     own_file = ("sh", "-c", 'MEMORY_FILE_PATH=$(mktemp -p "$0" --suffix=.jsonl) exec "$@"', str(folder))
@@ -34,7 +34,7 @@ def signed_in(request: pytest.FixtureRequest, proxy: ProxyProcess) -> As:
 
     @asynccontextmanager
     async def connect(user: str) -> AsyncIterator[Client]:
-        async with httpx2.AsyncClient(headers={"X-User-Id": user}, timeout=30) as http:
+        async with httpx2.AsyncClient(headers={"X-User-Id": user}, timeout=60) as http:
             transport = streamable_http_client(f"{proxy.url}/mcp", http_client=http)
             async with Client(transport, mode=request.param) as client:
                 yield client
@@ -47,7 +47,9 @@ async def names(client: Client) -> list[str]:
     return [entity["name"] for entity in json.loads(result.content[0].text)["entities"]]  # type: ignore[union-attr]
 
 
-async def test_a_user_finds_it_again_and_another_does_not(signed_in: As, request: Any) -> None:
+async def test_a_user_finds_it_again_and_another_does_not(
+    signed_in: As, request: pytest.FixtureRequest
+) -> None:
     ada, bob = (f"{name}-{request.node.callspec.id}" for name in ("ada", "bob"))
     async with signed_in(ada) as client:
         await client.call_tool("create_entities", {"entities": [ENTITY]})

@@ -49,7 +49,7 @@ async def abandon_an_answer_that_streams(one: Visitor) -> None:
     connection = await one.opened()
     connection.send(one.call("chatter"))
     status, headers = await connection.status()
-    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    assert (status, headers["content-type"]) == (200, "text/event-stream"), (status, headers)
     await connection.event()
     connection.cut()
 

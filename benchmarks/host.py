@@ -14,7 +14,7 @@ from typing import IO, Any
 from .sessions import INITIALIZE
 
 PATIENCE = 90
-"""Seconds after which a bridge is killed."""
+"""Seconds after which a bridge is killed that has not done what was asked of it."""
 
 
 class HostError(Exception):
@@ -24,23 +24,26 @@ class HostError(Exception):
 class Bridge:
     """A bridge whose session is open; `started_ms` went by until `initialize` was answered."""
 
-    def __init__(self, pid: int, to: IO[bytes], of: IO[bytes], begun: float) -> None:
-        self.pid = pid
+    def __init__(self, process: subprocess.Popen[bytes], to: IO[bytes], of: IO[bytes], begun: float) -> None:
+        self.pid = process.pid
+        self._process = process
         self._to, self._of = to, of
         self._number = 0
-        self._write(self._request("initialize", INITIALIZE))
-        self._read(1)
+        with self._watched():
+            self._write(self._request("initialize", INITIALIZE))
+            self._read(1)
         self.started_ms = (time.perf_counter() - begun) * 1000
         self._write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
 
     def latency_ms(self, calls: int, text: str) -> list[float]:
         """One call after the other."""
         taken = []
-        for _ in range(calls):
-            begun = time.perf_counter()
-            self._write(self._call(text))
-            self._read(1)
-            taken.append((time.perf_counter() - begun) * 1000)
+        with self._watched():
+            for _ in range(calls):
+                begun = time.perf_counter()
+                self._write(self._call(text))
+                self._read(1)
+                taken.append((time.perf_counter() - begun) * 1000)
         return taken
 
     def pipelined_per_second(self, calls: int, text: str) -> float:
@@ -48,11 +51,21 @@ class Bridge:
         data = b"".join(self._call(text) for _ in range(calls))
         begun = time.perf_counter()
         writing = threading.Thread(target=self._write, args=(data,))
-        writing.start()
-        self._read(calls)
-        elapsed = time.perf_counter() - begun
-        writing.join()
+        with self._watched():
+            writing.start()
+            self._read(calls)
+            elapsed = time.perf_counter() - begun
+            writing.join()
         return calls / elapsed
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        watchdog = threading.Timer(PATIENCE, self._process.kill)
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
 
     def _call(self, text: str) -> bytes:
         return self._request("tools/call", {"name": "echo", "arguments": {"text": text}})
@@ -70,7 +83,7 @@ class Bridge:
         while answers:
             line = self._of.readline()
             if not line:
-                raise HostError("the bridge ended")
+                raise HostError(f"the bridge ended, or was not done in {PATIENCE} s")
             if b'"result"' in line:
                 answers -= 1
             elif b'"error"' in line:
@@ -89,16 +102,13 @@ def bridged(
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
-    watchdog = threading.Timer(PATIENCE, process.kill)
-    watchdog.start()
     try:
-        yield Bridge(process.pid, process.stdin, process.stdout, begun)
+        yield Bridge(process, process.stdin, process.stdout, begun)
         with suppress(OSError):
             process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
     finally:
-        watchdog.cancel()
         process.kill()
         process.wait()
         process.stdout.close()

@@ -27,6 +27,7 @@ IDLE = ("/bin/sh", str(PEERS / "idle.sh"))
 TIME = (str(BIN / "mcp-server-time"),)
 
 OURS = "this"
+OURS_MODERN = "this, 2026-07-28 client"
 FLOOR = "25-line relay"
 CONTEXTFORGE = "mcp-contextforge-gateway translate"
 
@@ -69,6 +70,7 @@ def relays() -> list[Relay]:
     """Every relay, ours first; what is missing is installed."""
     return [
         Relay(OURS, version("mcp-streamablehttp-proxy"), _ours),
+        Relay(OURS_MODERN, version("mcp-streamablehttp-proxy"), _ours),
         Relay(FLOOR, f"uvicorn {version('uvicorn')}", _floor, environment=_floor_environment),
         Relay("mcp-streamablehttp-proxy", PREDECESSOR_VERSION, _predecessor),
         Relay(CONTEXTFORGE, CONTEXTFORGE_VERSION, _contextforge, environment=_contextforge_environment),

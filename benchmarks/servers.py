@@ -84,7 +84,10 @@ def virtualenv(name: str, *requirements: str) -> Path:
     done = place / "complete"
     wanted = "\n".join(requirements)
     if not done.exists() or done.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-        subprocess.run([place / "bin" / "pip", "install", "-q", *requirements], check=True)
+        subprocess.run([BIN / "uv", "venv", "-q", "--clear", "--python", sys.executable, place], check=True)
+        subprocess.run(
+            [BIN / "uv", "pip", "install", "-q", "--python", place / "bin" / "python", *requirements],
+            check=True,
+        )
         done.write_text(wanted)
     return place / "bin"

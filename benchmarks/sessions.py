@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .load import NUMBER, Load
 
 PROTOCOL = "2025-06-18"
+MODERN = "2026-07-28"
+PREFIX = "io.modelcontextprotocol/"
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 INITIALIZE = {
     "protocolVersion": PROTOCOL,
@@ -33,6 +35,15 @@ class Session:
     port: int
     path: str
     headers: dict[str, str]
+    envelope: dict[str, Any] = field(default_factory=dict)
+    """Members of `params` beside the tool's."""
+
+    @classmethod
+    def modern(cls, port: int, path: str) -> Session:
+        """No session at all: calls of 2026-07-28, each of which stands for itself."""
+        chosen = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "echo"}
+        meta = {f"{PREFIX}protocolVersion": MODERN, f"{PREFIX}clientCapabilities": {}}
+        return cls(port, path, HEADERS | chosen, {"_meta": meta})
 
     @classmethod
     def open(cls, port: int, path: str) -> Session:
@@ -51,7 +62,7 @@ class Session:
 
     def load(self, said: str, connections: int, seconds: float) -> Load:
         """Calls of the tool `echo` that say this."""
-        params = {"name": "echo", "arguments": {"text": said}}
+        params = {"name": "echo", "arguments": {"text": said}, **self.envelope}
         body = json.dumps({"jsonrpc": "2.0", "id": NUMBER, "method": "tools/call", "params": params})
         body = body.replace(f'"{NUMBER}"', NUMBER)
         fields = {

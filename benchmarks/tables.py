@@ -29,6 +29,7 @@ SERVER = "mcp-oauth-dynamicclient"
 PROXY = "mcp-streamablehttp-proxy"
 CLIENT = "mcp-streamablehttp-client"
 TABLES = {
+    "gateway": Table("gateway", SERVER, _speed(1) | _speed(8)),
     "verify": Table("verify", SERVER, {"requests/s": "requests/s", "p50, ms": "p50 ms", "p99, ms": "p99 ms"}),
     "register": Table(
         "register", SERVER, {"registrations/s": "registrations/s", "p50, ms": "p50 ms", "p99, ms": "p99 ms"}
@@ -55,7 +56,30 @@ TABLES = {
             "added p50, ms": "added p50 ms",
             "pipelined calls/s": "pipelined calls/s",
             "MB": "MB",
+            "installed, MB": "installed MB",
         },
+    ),
+    "fetch": Table(
+        "fetch",
+        "mcp-fetch-streamablehttp-server",
+        {
+            "articles: F1": "articles: F1",
+            "readability: F1": "readability: F1",
+            "headings %": "headings %",
+            "code blocks %": "code blocks %",
+            "tables %": "tables %",
+            "pages/CPU s": "pages/CPU s",
+        },
+    ),
+    "native": Table(
+        "native",
+        "mcp-echo-streamablehttp-server-stateless",
+        {"start, CPU ms": "start CPU ms", "start, ms": "start ms", "MB": "MB"},
+    ),
+    "bridge-zoo": Table(
+        "bridge-zoo",
+        CLIENT,
+        {name: f"{name}, s" for name in ("this 0.3.0", "mcp-remote 0.15.1")},
     ),
 }
 
@@ -78,9 +102,14 @@ def write() -> None:
 
 
 def markdown(table: Table, report: dict[str, Any]) -> str:
-    rows = [_row(["", "version", *table.columns]), _row(["---", "---", *("---:" for _ in table.columns)])]
+    columns = {
+        heading: figure
+        for heading, figure in table.columns.items()
+        if any(_cell(row, figure) for row in report["rows"])
+    }
+    rows = [_row(["", "version", *columns]), _row(["---", "---", *("---:" for _ in columns)])]
     for row in report["rows"]:
-        cells = [_cell(row, figure) for figure in table.columns.values()]
+        cells = [_cell(row, figure) for figure in columns.values()]
         if any(cells):
             rows.append(_row([row["name"], row["version"], *cells]))
     machine = report["machine"]

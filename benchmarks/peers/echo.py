@@ -1,5 +1,7 @@
 """A stdio MCP server that costs next to nothing: the standard library only, run as `python -S -E echo.py`."""
 
+from __future__ import annotations
+
 import json
 import sys
 from typing import Any

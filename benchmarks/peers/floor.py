@@ -1,5 +1,7 @@
 """The floor: a minimal ASGI relay to one stdio server, without sessions, checks, streams or errors."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os

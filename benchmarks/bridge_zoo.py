@@ -37,7 +37,7 @@ ENVELOPE = {
 _ADDRESS = re.compile(r"https?://\S+/authorize\?\S+")
 
 
-class Failed(Exception):
+class UnansweredError(Exception):
     """Why the call was not answered, in the bridge's or the server's own words."""
 
 
@@ -59,14 +59,14 @@ def measure() -> Report:
                     figures[f"{name}, s"] = round(
                         first_call([*command, there.url, *options], server, there), 2
                     )
-                except Failed as problem:
+                except UnansweredError as problem:
                     failed[f"{name}, s"] = str(problem)
         rows.append(Row(server.name, server.version, figures, failed))
     return Report("bridge-zoo", "seconds from the start to the first call's answer, sign-in included", rows)
 
 
 def first_call(command: Sequence[str | Path], server: Server, there: Started) -> float:
-    """Seconds until the server's tool answered its host. Raises Failed."""
+    """Seconds until the server's tool answered its host. Raises UnansweredError."""
     tool, arguments, words = server.tool
     with tempfile.TemporaryDirectory() as home:
         host = Host(command, home, there.visit, ENVELOPE if server.host == "modern" else {})
@@ -74,7 +74,7 @@ def first_call(command: Sequence[str | Path], server: Server, there: Started) ->
             host.introduce()
             result = host.call(tool, arguments)
             if words not in json.dumps(result, ensure_ascii=False):
-                raise Failed(f"another answer: {json.dumps(result)[:200]}")
+                raise UnansweredError(f"another answer: {json.dumps(result)[:200]}")
             return time.monotonic() - host.begun
         finally:
             host.end()
@@ -115,7 +115,7 @@ class Host:
             self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
             self._process.stdin.flush()
         except OSError as error:
-            raise Failed(self._last_words()) from error
+            raise UnansweredError(self._last_words()) from error
 
     def ask(self, identifier: int, method: str, params: Mapping[str, Any]) -> Any:
         self.say({"id": identifier, "method": method, "params": params})
@@ -136,7 +136,7 @@ class Host:
         while True:
             try:
                 return self.ask(next(self._numbers), method, {**params, **self._envelope})
-            except Failed as problem:
+            except UnansweredError as problem:
                 if "sign" not in str(problem).lower() or time.monotonic() - self.begun > PATIENCE:
                     raise
                 time.sleep(0.2)
@@ -160,14 +160,14 @@ class Host:
             try:
                 line = self._lines.get(timeout=max(0.1, PATIENCE - (time.monotonic() - self.begun)))
             except queue.Empty as error:
-                raise Failed(f"no answer within {PATIENCE:g} s; {self._last_words()}") from error
+                raise UnansweredError(f"no answer within {PATIENCE:g} s; {self._last_words()}") from error
             if line is None:
-                raise Failed(self._last_words())
+                raise UnansweredError(self._last_words())
             message = json.loads(line)
             if message.get("id") != identifier or "method" in message:
                 continue
             if "error" in message:
-                raise Failed(str(message["error"].get("message"))[:200])
+                raise UnansweredError(str(message["error"].get("message"))[:200])
             return message["result"]
 
     def _read(self, stream: IO[bytes]) -> None:

@@ -22,13 +22,13 @@ LIGHT_SESSION_MB = 1.0
 PREWARMED = "first answer prewarmed ms"
 Turns = dict[str, dict[str, tuple[float, ...]]]
 Found = dict[str, dict[str, float]]
-Failed = dict[str, dict[str, str]]
+UnansweredError = dict[str, dict[str, str]]
 
 
 def measure() -> Report:
     every = relays()
     figures: Found = {relay.name: {} for relay in every}
-    failed: Failed = {relay.name: {} for relay in every}
+    failed: UnansweredError = {relay.name: {} for relay in every}
     turns: Turns = {relay.name: {} for relay in every}
     _measure_calls(every, figures, failed, turns)
     for relay in every:
@@ -51,7 +51,7 @@ def measure() -> Report:
     return report
 
 
-def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed, turns: Turns) -> None:
+def _measure_calls(every: Iterable[Relay], figures: Found, failed: UnansweredError, turns: Turns) -> None:
     with ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for relay in every:
@@ -69,7 +69,9 @@ def _measure_calls(every: Iterable[Relay], figures: Found, failed: Failed, turns
         _compare("1 MB: ", loads, figures, failed, turns)
 
 
-def _compare(label: str, loads: dict[str, Load], figures: Found, failed: Failed, turns: Turns) -> None:
+def _compare(
+    label: str, loads: dict[str, Load], figures: Found, failed: UnansweredError, turns: Turns
+) -> None:
     reasons: dict[str, str] = {}
     for name, one in compare(loads, failed=reasons).items():
         figures[name] |= {

@@ -29,7 +29,7 @@ class ChannelError(Exception):
     """The server behind a channel failed; HTTP 502. The text is a sentence that names it."""
 
 
-class Unavailable(ChannelError):
+class UnavailableError(ChannelError):
     """The server cannot be used now; HTTP 503 with Retry-After of `retry_after` seconds."""
 
     def __init__(self, reason: str, retry_after: float) -> None:
@@ -37,7 +37,7 @@ class Unavailable(ChannelError):
         self.retry_after = max(1, round(retry_after))
 
 
-class TurnCancelled(Exception):
+class TurnCancelledError(Exception):
     """The request was cancelled by its own side; there is no response."""
 
 
@@ -109,7 +109,7 @@ class Channel(Protocol):
         """Pass on the answer to a request of the server; False if it never asked this owner."""
 
     def cancel(self, turn: Turn, reason: str) -> None:
-        """Have the server stop, and settle the turn with TurnCancelled; too late is no error."""
+        """Have the server stop, and settle the turn with TurnCancelledError; too late is no error."""
 
     def expire(self, turn: Turn, reason: str) -> None:
         """Have the server stop, and settle the turn with an error response (-32001)."""
@@ -257,7 +257,7 @@ class Turn:
         return self.message.refused(jsonrpc.REQUEST_TIMEOUT, f"server {server} {reason}")
 
     def response(self) -> Message:
-        """The response of a settled turn. Raises ChannelError, TurnCancelled."""
+        """The response of a settled turn. Raises ChannelError, TurnCancelledError."""
         if isinstance(self.outcome, Exception):
             raise self.outcome
         assert self.outcome is not None
@@ -277,7 +277,7 @@ class Turn:
             self._waiting.set_result(None)
 
     async def answered(self) -> Message:
-        """The response, whatever interrupts the wait. Raises ChannelError, TurnCancelled."""
+        """The response, whatever interrupts the wait. Raises ChannelError, TurnCancelledError."""
         while self.outcome is None:
             await self.wait()
         return self.response()

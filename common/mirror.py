@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .mirrored_headers import InvalidAnnotation, Mirrored, mirrored_arguments, request_headers
+from .mirrored_headers import InvalidAnnotationError, Mirrored, mirrored_arguments, request_headers
 
 
 class Mirror:
@@ -34,7 +34,7 @@ class Mirror:
             if isinstance(name, str):
                 try:
                     self._tools[name] = mirrored_arguments(tool.get("inputSchema"))
-                except InvalidAnnotation as error:
+                except InvalidAnnotationError as error:
                     dropped.append((name, str(error)))
                     continue
             kept.append(tool)

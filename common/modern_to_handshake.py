@@ -12,7 +12,17 @@ from typing import Any
 from msgspec import Raw
 
 from . import jsonrpc
-from .channel import Channel, ChannelError, LoopTimers, Owner, Timer, Timers, Turn, TurnCancelled, Unavailable
+from .channel import (
+    Channel,
+    ChannelError,
+    LoopTimers,
+    Owner,
+    Timer,
+    Timers,
+    Turn,
+    TurnCancelledError,
+    UnavailableError,
+)
 from .client_capabilities import (
     ASKED_OF_CLIENTS,
     MAY_NEED_INPUT,
@@ -154,7 +164,7 @@ class ModernToHandshake:
         call = self._calls.get(turn)
         if call is not None:
             call.home.end(call, reason)
-            turn.settle(TurnCancelled(reason))
+            turn.settle(TurnCancelledError(reason))
         else:
             self._subscriptions.cancel(turn, reason)
 
@@ -326,7 +336,7 @@ class ModernToHandshake:
             return
         try:
             state = self._parked.park(call, turn.message)
-        except Unavailable as problem:
+        except UnavailableError as problem:
             self.end(call, str(problem))
             turn.settle(problem)
             return
@@ -353,7 +363,7 @@ class ModernToHandshake:
             call.gathering.cancel()
         try:
             response = inner.response()
-        except TurnCancelled as problem:
+        except TurnCancelledError as problem:
             turn.settle(ChannelError(f"the call was cancelled: {problem}"))
         except ChannelError as problem:
             turn.settle(problem)

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from . import jsonrpc
-from .channel import LoopTimers, Timer, Timers, Unavailable
+from .channel import LoopTimers, Timer, Timers, UnavailableError
 from .jsonrpc import Message, MessageError
 from .request_state import Seal, identity
 
@@ -57,12 +57,12 @@ class ParkedCalls(Generic[Call]):
         return len(self._parked)
 
     def park(self, call: Call, message: Message) -> str:
-        """Let the call of a request wait; the state that its retry must carry. Raises Unavailable."""
+        """Let the call of a request wait; the state that its retry must carry. Raises UnavailableError."""
         mine = sum(other.principal == call.principal for other, _ in self._parked.values())
         if call.principal and mine >= max(1, self._limit // SHARE):
-            raise Unavailable("too many of your calls wait for your answers", _RETRY_AFTER)
+            raise UnavailableError("too many of your calls wait for your answers", _RETRY_AFTER)
         if len(self._parked) >= self._limit:
-            raise Unavailable("too many calls wait for their clients' answers", _RETRY_AFTER)
+            raise UnavailableError("too many calls wait for their clients' answers", _RETRY_AFTER)
         handle = secrets.token_bytes(16)
         self._parked[handle] = (call, self._timers.call_later(self._patience, self._expire, handle))
         return self._seal.close(handle, identity(message, call.principal), self._patience)

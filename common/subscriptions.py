@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Raw
 
 from . import jsonrpc
-from .channel import Channel, ChannelError, LoopTimers, Owner, Timer, Timers, Turn, TurnCancelled
+from .channel import Channel, ChannelError, LoopTimers, Owner, Timer, Timers, Turn, TurnCancelledError
 from .envelope import SUBSCRIPTION_ID, tag
 from .introduction import offers
 from .jsonrpc import Message, MessageError
@@ -136,7 +136,7 @@ class Subscriptions:
         """End the subscription that a turn opened; False if it opened none."""
         if turn not in self._open:
             return False
-        turn.settle(TurnCancelled(reason))
+        turn.settle(TurnCancelledError(reason))
         return True
 
     def wants(self, message: Message) -> bool:

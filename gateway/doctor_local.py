@@ -10,7 +10,7 @@ from pathlib import Path
 from mcp_oauth_dynamicclient.app import open_context
 from mcp_oauth_dynamicclient.context import Context
 from mcp_oauth_dynamicclient.doctor_records import check_records, check_settings
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.operator_token import issued
 from mcp_oauth_dynamicclient.settings import Settings
 from mcp_streamablehttp_client._common.hop import Verdict, unseen
@@ -62,7 +62,7 @@ async def examine(state: State, environment: Mapping[str, str]) -> AsyncIterator
                     edge = f"http://127.0.0.1:{running.port}"
                     async for verdict in walk(settings.issuer, edge, local, servers, passes):
                         yield verdict
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 yield trouble("store is away", "no token could be made", str(error.__cause__ or error))
 
 
@@ -78,7 +78,7 @@ async def try_server(state: State, running: Running, environment: Mapping[str, s
                     Client(f"http://127.0.0.1:{running.port}") as here,
                 ):
                     return await check_server(here, name, servers[name], passes[name].token, settings.issuer)
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 return trouble("store is away", "no token could be made", str(error.__cause__ or error))
 
 
@@ -91,7 +91,7 @@ def refusals_of(log: Path) -> Iterator[Verdict]:
 
 @asynccontextmanager
 async def passes_for(ctx: Context, servers: Mapping[str, Known]) -> AsyncIterator[Passes]:
-    """Raises StoreUnavailable."""
+    """Raises StoreUnavailableError."""
     async with AsyncExitStack() as stack:
         yield {
             name: await stack.enter_async_context(issued(ctx, server.url, f"{PURPOSE}-{name}"))

@@ -37,11 +37,11 @@ STACK = "com.docker.stack.namespace"
 SWARM_PATH = re.compile(r"(?:/v1\.[0-9]{1,3})?/(_ping|version|services|tasks|networks|nodes/([a-z0-9]{25}))")
 
 
-class NotFound(Exception):
+class NotFoundError(Exception):
     """The engine does not know it, or Traefik need not."""
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """The question is none that Traefik asks."""
 
 
@@ -58,11 +58,11 @@ class Engine:
         return [_only(one, "Id", "Names", "State", "Status") for one in listed]
 
     def container(self, identity: str) -> dict[str, Any]:
-        """NotFound also for containers of this machine that Traefik has no business with."""
+        """Raises NotFoundError also for containers of this machine that Traefik has no business with."""
         found = self._json(f"/containers/{identity}/json")
         labels = found["Config"].get("Labels") or {}
         if not all(f"{name}={labels.get(name)}" in self._labels for name in (PROJECT, EXPOSED)):
-            raise NotFound
+            raise NotFoundError
         state = found["State"]
         health = {"Health": _only(state["Health"], "Status")} if state.get("Health") else {}
         networks = found["NetworkSettings"]["Networks"]
@@ -103,7 +103,7 @@ class Engine:
         connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()
         if answer.status == 404:
-            raise NotFound
+            raise NotFoundError
         if answer.status != 200:
             raise OSError(f"the engine answered {answer.status}")
         return answer
@@ -135,7 +135,7 @@ class Swarm(Engine):
     def tasks(self, service: str) -> list[dict[str, Any]]:
         """Of one exposed service: where each runs."""
         if service not in {one["ID"] for one in self.services()}:
-            raise NotFound
+            raise NotFoundError
         filters = {"service": [service], "desired-state": ["running"]}
         listed = self._json(f"/tasks?{urllib.parse.urlencode({'filters': json.dumps(filters)})}")
         return [
@@ -173,15 +173,15 @@ def _routes(label: str) -> bool:
 def _service_in(query: str) -> str:
     """The one service that Traefik's filters name, as `{"service": {"ID": true}}` or `["ID"]`.
 
-    Raises Malformed.
+    Raises MalformedError.
     """
     try:
         named = json.loads(urllib.parse.parse_qs(query)["filters"][0])["service"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise Malformed from error
+        raise MalformedError from error
     services = list(named) if isinstance(named, dict | list) else []
     if len(services) != 1:
-        raise Malformed
+        raise MalformedError
     return str(services[0])
 
 
@@ -214,9 +214,9 @@ class Handler(BaseHTTPRequestHandler):
                     self._stream(self.engine.events())
                 case _:
                     self._answer(200, self.engine.container(path[2]))
-        except NotFound:
+        except NotFoundError:
             self._answer(404, {"message": "no such container"})
-        except Malformed as error:
+        except MalformedError as error:
             self.log_error("%s: %r", self.path, error.__cause__)
             self._answer(400, {"message": "filters must name one service"})
         except FAILED as error:

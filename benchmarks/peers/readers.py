@@ -76,12 +76,12 @@ READERS: dict[str, Reader] = {
 }
 
 
-class TooSlow(Exception):
+class TooSlowError(Exception):
     """The page is given up."""
 
 
 def give_up(*_: object) -> None:
-    raise TooSlow
+    raise TooSlowError
 
 
 def spread(names: Sequence[Any]) -> Sequence[Any]:
@@ -193,7 +193,7 @@ def main(name: str, corpus: Path, manuals: Path) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_PROF, PAGE_SECONDS)
         try:
             return read(html, url)
-        except TooSlow:
+        except TooSlowError:
             given_up += 1
             return ""
         except Exception:  # a program that fails at a page reads nothing of it

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from common.internal_http import NoAnswer
+from common.internal_http import NoAnswerError
 
 ISSUER = "https://auth.example.com"
 RESOURCE = "https://echo.example.com/mcp"
@@ -59,11 +59,11 @@ class Gateway:
     async def ask(self, method: str, url: str, body: bytes | None) -> bytes:
         self.asked.append(f"{method} {url}")
         if self.down:
-            raise NoAnswer("the gateway is away")
+            raise NoAnswerError("the gateway is away")
         if method == "GET":
             return self.document()
         if self.revoked:
-            raise NoAnswer("revoked", 403)
+            raise NoAnswerError("revoked", 403)
         return json.dumps({"statement": self.sign()}).encode()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common import jsonrpc
-from common.channel import Owner, Turn, TurnCancelled
+from common.channel import Owner, Turn, TurnCancelledError
 from common.jsonrpc import Message
 
 PREFIX = "io.modelcontextprotocol/"
@@ -80,7 +80,7 @@ class Server:
         return True
 
     def cancel(self, turn: Turn, reason: str) -> None:
-        turn.settle(TurnCancelled(reason))
+        turn.settle(TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         raise NotImplementedError

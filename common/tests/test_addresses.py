@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.addresses import AddressPolicy, AddressRefused, is_public, normal_host
+from common.addresses import AddressPolicy, AddressRefusedError, is_public, normal_host
 
 PORTS = frozenset({80, 443, 8080, 8443})
 NOT_PUBLIC = [
@@ -134,7 +134,7 @@ def test_a_public_address_is_global_unicast(address: IPv4Address) -> None:
     ],
 )
 def test_unusual_spellings_of_addresses_are_refused_as_such(host: str) -> None:
-    with pytest.raises(AddressRefused, match="unusual way to write an address"):
+    with pytest.raises(AddressRefusedError, match="unusual way to write an address"):
         normal_host(host)
 
 
@@ -142,7 +142,7 @@ def test_unusual_spellings_of_addresses_are_refused_as_such(host: str) -> None:
     "host", ["", ".", "a..b", "-a.com", "a b", "a_b..", "x" * 64, "a/b", "a%00.com", "*"]
 )
 def test_what_is_no_host_name_is_refused(host: str) -> None:
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         normal_host(host)
 
 
@@ -156,7 +156,7 @@ def test_one_normal_form() -> None:
     "host", ["localhost", "LOCALHOST.", "app.localhost", "127.0.0.1.", "::1", "10.1.2.3"]
 )
 def test_names_and_literals_of_this_machine_are_refused_without_a_lookup(host: str) -> None:
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         AddressPolicy(PORTS).check_host(host, 80)
 
 
@@ -164,15 +164,16 @@ def test_one_bad_address_condemns_the_host() -> None:
     policy = AddressPolicy(PORTS)
     policy.check_addresses("example.com", 443, ["1.1.1.1", "2606:4700::1111"])
     for bad in ("10.0.0.1", "::1", "fe80::1%1", "not an address"):
-        with pytest.raises(AddressRefused, match=r"example\.com is not on the public internet"):
+        with pytest.raises(AddressRefusedError, match=r"example\.com is not on the public internet"):
             policy.check_addresses("example.com", 443, ["1.1.1.1", bad])
-    with pytest.raises(AddressRefused, match="has no address"):
+    with pytest.raises(AddressRefusedError, match="has no address"):
         policy.check_addresses("example.com", 443, [])
 
 
 def test_ports() -> None:
     with pytest.raises(
-        AddressRefused, match="Port 6379 is not fetched from; the ports allowed here are 80, 443, 8080, 8443"
+        AddressRefusedError,
+        match="Port 6379 is not fetched from; the ports allowed here are 80, 443, 8080, 8443",
     ):
         AddressPolicy(PORTS).check_host("example.com", 6379)
     assert AddressPolicy(None).check_host("example.com", 6379) == "example.com"
@@ -182,7 +183,7 @@ def test_an_exemption_is_for_one_host_and_one_port() -> None:
     policy = AddressPolicy(PORTS, {("wiki.internal", 8000)})
     assert policy.check_host("Wiki.Internal.", 8000) == "wiki.internal"
     policy.check_addresses("wiki.internal", 8000, ["10.0.0.5"])
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         policy.check_addresses("wiki.internal", 80, ["10.0.0.5"])
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         policy.check_addresses("db.internal", 8000, ["10.0.0.5"])

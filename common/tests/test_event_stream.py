@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.event_stream import Event, EventParser, EventTooLarge
+from common.event_stream import Event, EventParser, EventTooLargeError
 
 STREAM = (
     b"\xef\xbb\xbfid: 1\nretry: 250\ndata:\n\n"
@@ -37,7 +37,7 @@ def test_events_do_not_depend_on_how_the_bytes_arrive(cuts: list[int]) -> None:
 def test_an_event_beyond_the_cap_is_refused() -> None:
     parser = EventParser(limit=10_000)
     line = b"data: " + b"x" * 1000
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(EventTooLargeError):
         list(chain.from_iterable(parser.feed(line) for _ in range(100)))
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 
 from common import jsonrpc
-from common.channel import ChannelError, Turn, TurnCancelled
+from common.channel import ChannelError, Turn, TurnCancelledError
 from common.handshake_to_modern import HandshakeToModern
 from common.jsonrpc import Message
 
@@ -149,7 +149,7 @@ def test_changes_are_listened_for_and_a_newer_listener_takes_over(stage: Stage) 
     stage.send("resources/subscribe", uri="a://1")
     second = stage.server.newest
     assert stage.server.saw()["params"]["notifications"]["resourceSubscriptions"] == ["a://1"]
-    assert isinstance(first.outcome, TurnCancelled)
+    assert isinstance(first.outcome, TurnCancelledError)
     meta = {f"{PREFIX}subscriptionId": 1}
     stage.server.says(second, "notifications/subscriptions/acknowledged", _meta=meta)
     stage.server.says(second, "notifications/resources/updated", uri="a://1", _meta=meta)
@@ -162,8 +162,8 @@ def test_a_cancelled_request_is_cancelled_at_the_server_and_its_questions_withdr
     stage.channel.notify(note, Client("eve"))
     assert not turn.settled
     stage.channel.notify(note, stage.session)
-    assert isinstance(turn.outcome, TurnCancelled)
-    assert isinstance(stage.server.newest.outcome, TurnCancelled)
+    assert isinstance(turn.outcome, TurnCancelledError)
+    assert isinstance(stage.server.newest.outcome, TurnCancelledError)
 
 
 def test_a_server_that_dies_ends_also_calls_that_wait_for_their_session(stage: Stage) -> None:

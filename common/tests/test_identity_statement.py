@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.gateway_identity import KEYS_AGE, KEYS_PAUSE, GatewayIdentity, GatewayUnavailable
+from common.gateway_identity import KEYS_AGE, KEYS_PAUSE, GatewayIdentity, GatewayUnavailableError
 from common.identity_header import MAX_SIZE
-from common.identity_statement import StatementRefused, read_keys
+from common.identity_statement import StatementRefusedError, read_keys
 
 from .conftest import ISSUER, RESOURCE, Gateway
 
@@ -88,14 +88,14 @@ ATTACKS: dict[str, Callable[[Gateway], str | None]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_it_is_refused(gateway: Gateway, attack: str) -> None:
-    with pytest.raises(StatementRefused):
+    with pytest.raises(StatementRefusedError):
         await identity(gateway).check(ATTACKS[attack](gateway), RESOURCE)
 
 
 @given(st.text(max_size=200))
 async def test_no_text_breaks_the_reading(text: str) -> None:
     gateway = Gateway()
-    with pytest.raises(StatementRefused):
+    with pytest.raises(StatementRefusedError):
         await identity(gateway).check(text, RESOURCE)
 
 
@@ -104,7 +104,7 @@ async def test_what_was_valid_is_refused_once_it_has_expired(gateway: Gateway) -
     text = gateway.sign()
     await asker.check(text, RESOURCE)
     gateway.now += 400
-    with pytest.raises(StatementRefused, match="expired"):
+    with pytest.raises(StatementRefusedError, match="expired"):
         await asker.check(text, RESOURCE)
 
 
@@ -112,7 +112,7 @@ async def test_a_verified_statement_is_for_its_own_server_at_every_use(gateway: 
     asker = identity(gateway)
     text = gateway.sign()
     await asker.check(text, RESOURCE)
-    with pytest.raises(StatementRefused, match="another server"):
+    with pytest.raises(StatementRefusedError, match="another server"):
         await asker.check(text, "https://echo.example.com/sub/mcp")
 
 
@@ -127,7 +127,7 @@ async def test_an_unknown_key_is_asked_for_once_and_an_invented_one_hammers_nobo
     invented = gateway.sign(kid="three")
     del gateway.signers["three"]
     for _ in range(50):
-        with pytest.raises((StatementRefused, GatewayUnavailable)):
+        with pytest.raises((StatementRefusedError, GatewayUnavailableError)):
             await asker.check(invented, RESOURCE)
         await asker.check(gateway.sign(), RESOURCE)
     assert len(gateway.asked) == 2
@@ -136,7 +136,7 @@ async def test_an_unknown_key_is_asked_for_once_and_an_invented_one_hammers_nobo
 async def test_the_last_keys_are_kept_while_the_gateway_is_away(gateway: Gateway) -> None:
     asker = identity(gateway)
     gateway.down = True
-    with pytest.raises(GatewayUnavailable):
+    with pytest.raises(GatewayUnavailableError):
         await asker.check(gateway.sign(), RESOURCE)
     gateway.down = False
     gateway.now += KEYS_PAUSE
@@ -157,9 +157,9 @@ async def test_a_withdrawn_key_is_forgotten_within_minutes(gateway: Gateway) -> 
     assert asker._reading is not None
     await asker._reading
     gateway.now += KEYS_PAUSE
-    with pytest.raises(StatementRefused):
+    with pytest.raises(StatementRefusedError):
         await asker.check(gateway.sign(key=withdrawn), RESOURCE)
-    with pytest.raises((StatementRefused, GatewayUnavailable)):
+    with pytest.raises((StatementRefusedError, GatewayUnavailableError)):
         await asker.check(text, RESOURCE)
 
 
@@ -170,10 +170,10 @@ async def test_a_renewal_gives_a_younger_statement_until_the_sign_in_is_revoked(
     new = await asker.renew(old)
     assert new.expires_at == old.expires_at + 60
     gateway.down = True
-    with pytest.raises(GatewayUnavailable):
+    with pytest.raises(GatewayUnavailableError):
         await asker.renew(new)
     gateway.down, gateway.revoked = False, True
-    with pytest.raises(StatementRefused, match="revoked"):
+    with pytest.raises(StatementRefusedError, match="revoked"):
         await asker.renew(new)
 
 

@@ -12,9 +12,9 @@ from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, val
 from mcp.shared.inbound import x_mcp_header_map as sdk_map
 
 from common.mirrored_headers import (
-    InvalidAnnotation,
+    InvalidAnnotationError,
     Mirrored,
-    Mismatch,
+    MismatchError,
     check_arguments,
     check_method,
     check_name,
@@ -63,7 +63,7 @@ def as_bytes(headers: list[tuple[str, str]]) -> dict[bytes, bytes]:
 def test_a_schema_is_read_as_the_sdk_reads_it(schema: Any) -> None:
     refused = find_invalid_x_mcp_header(schema)
     if refused is not None:
-        with pytest.raises(InvalidAnnotation):
+        with pytest.raises(InvalidAnnotationError):
             mirrored_arguments(schema)
     else:
         assert {one.path: one.name for one in mirrored_arguments(schema)} == sdk_map(schema)
@@ -116,13 +116,13 @@ def test_an_annotation_outside_schema_positions_is_none(keyword: str) -> None:
     ],
 )
 def test_invalid_annotations_are_told(member: Any) -> None:
-    with pytest.raises(InvalidAnnotation):
+    with pytest.raises(InvalidAnnotationError):
         mirrored_arguments({"type": "object", "properties": {"p": member}})
 
 
 def test_header_names_are_unique_without_regard_to_case() -> None:
     one, two = ({"type": "string", "x-mcp-header": name} for name in ("Region", "REGION"))
-    with pytest.raises(InvalidAnnotation):
+    with pytest.raises(InvalidAnnotationError):
         mirrored_arguments({"properties": {"a": one, "b": {"type": "object", "properties": {"c": two}}}})
 
 
@@ -176,9 +176,9 @@ def test_the_name_of_what_is_asked_for(method: str, params: Any, name: str | Non
 
 
 def test_what_disagrees_is_told() -> None:
-    with pytest.raises(Mismatch, match="Mcp-Method"):
+    with pytest.raises(MismatchError, match="Mcp-Method"):
         check_method("tools/call", {b"mcp-method": b"tools/list"})
-    with pytest.raises(Mismatch, match=r"Mcp-Name does not match params\.uri"):
+    with pytest.raises(MismatchError, match=r"Mcp-Name does not match params\.uri"):
         check_name("uri", "file:///x", {b"mcp-name": b"file:///y"})
     one = Mirrored("V", ("a", "v"), "integer")
     for arguments, headers in (
@@ -188,7 +188,7 @@ def test_what_disagrees_is_told() -> None:
         ({"a": {}}, {b"mcp-param-v": b"1"}),
         ({"a": {"v": None}}, {b"mcp-param-v": b"null"}),
     ):
-        with pytest.raises(Mismatch, match=r"Mcp-Param-V .*params\.arguments\.a\.v"):
+        with pytest.raises(MismatchError, match=r"Mcp-Param-V .*params\.arguments\.a\.v"):
             check_arguments(arguments, headers, (one,))
     check_arguments({"a": {"v": 1}}, {b"mcp-param-v": b"1.0"}, (one,))
     check_arguments({"a": {"v": 1.0}}, {b"mcp-param-v": b"1"}, (one,))

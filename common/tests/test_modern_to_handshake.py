@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 
 from common import jsonrpc
-from common.channel import ChannelError, Turn, TurnCancelled, Unavailable
+from common.channel import ChannelError, Turn, TurnCancelledError, UnavailableError
 from common.modern_to_handshake import ModernToHandshake, OpenCall
 from common.parked_calls import ParkedCalls
 
@@ -216,7 +216,7 @@ def test_a_client_that_does_not_come_back_ends_its_call(stage: Stage) -> None:
     stage.gathered()
     stage.clock.advance(600)
     assert "did not answer in time" in stage.server.answers[0]["error"]["message"]
-    assert isinstance(inner.outcome, TurnCancelled)
+    assert isinstance(inner.outcome, TurnCancelledError)
     assert not tuple(stage.channel.open)
 
 
@@ -225,8 +225,8 @@ def test_only_so_many_calls_wait() -> None:
     turn = stage.call()
     stage.server.asks(stage.server.newest, "a", "elicitation/create")
     stage.gathered()
-    assert isinstance(turn.outcome, Unavailable)
-    assert isinstance(stage.server.newest.outcome, TurnCancelled)
+    assert isinstance(turn.outcome, UnavailableError)
+    assert isinstance(stage.server.newest.outcome, TurnCancelledError)
 
 
 def test_one_user_cannot_take_all_the_places_of_parked_calls() -> None:
@@ -235,7 +235,7 @@ def test_one_user_cannot_take_all_the_places_of_parked_calls() -> None:
         turn = stage.call(user=user)
         stage.server.asks(stage.server.newest, "a", "elicitation/create")
         stage.gathered()
-        if turn.outcome is not None and isinstance(turn.outcome, Unavailable):
+        if turn.outcome is not None and isinstance(turn.outcome, UnavailableError):
             assert user == "ada"
     assert len(stage.parked) == 3
 
@@ -300,7 +300,7 @@ def test_a_cancelled_request_is_cancelled_at_the_server_and_its_questions_refuse
     inner = stage.server.newest
     stage.server.asks(inner, "a", "elicitation/create")
     stage.channel.cancel(turn, "the client has gone")
-    assert isinstance(inner.outcome, TurnCancelled)
+    assert isinstance(inner.outcome, TurnCancelledError)
     assert stage.server.answers[0]["error"]["message"] == "the client has gone"
     stage.clock.advance(1000)
     assert not tuple(stage.channel.open)

@@ -10,7 +10,7 @@ import httpcore
 import httpx
 import pytest
 
-from common.addresses import AddressPolicy, AddressRefused
+from common.addresses import AddressPolicy, AddressRefusedError
 from common.pinned_transport import NEXT_ADDRESS_SECONDS, CheckedBackend, PinnedTransport
 
 DEAD_V6, DEAD_V4, GOOD, OTHER = "2606:4700::1", "1.1.1.1", "8.8.8.8", "9.9.9.9"
@@ -112,7 +112,7 @@ async def test_the_request_is_sent_once_and_a_late_connection_is_closed() -> Non
 
 async def test_one_private_address_among_many_and_none_is_tried() -> None:
     network = Network()
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         await connect(network, GOOD, OTHER, "10.0.0.1")
     assert network.tried == []
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from common.serving import CannotListen, address, listen
+from common.serving import CannotListenError, address, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,12 +129,14 @@ def test_a_hangup_is_passed_on_and_ends_nothing(program: tuple[subprocess.Popen[
 def test_a_taken_port_is_said_in_one_line() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(CannotListen, match=f"cannot listen on 127.0.0.1 port {port}: .*in use.*MCP_PORT"):
+        with pytest.raises(
+            CannotListenError, match=f"cannot listen on 127.0.0.1 port {port}: .*in use.*MCP_PORT"
+        ):
             listen("127.0.0.1", port)
 
 
 def test_a_name_that_does_not_exist_is_said_in_one_line() -> None:
-    with pytest.raises(CannotListen, match=r"cannot listen on no-such-host\.invalid port 0"):
+    with pytest.raises(CannotListenError, match=r"cannot listen on no-such-host\.invalid port 0"):
         listen("no-such-host.invalid", 0)
 
 

@@ -16,8 +16,8 @@ import pytest_asyncio
 from mcp_echo_streamablehttp_server_stateful import Settings, create_app
 from mcp_echo_streamablehttp_server_stateful.entry import Entry, Kind, key_of
 from mcp_echo_streamablehttp_server_stateful.store import (
-    StateFull,
-    StateUnavailable,
+    StateFullError,
+    StateUnavailableError,
     Store,
     connect,
     is_state_url,
@@ -126,7 +126,7 @@ async def test_full_is_full_and_changes_nothing(store: Store, clock: Clock) -> N
     alice, bob = clock.entry("a"), clock.entry("b", "bob")
     await store.open(alice, 1, 2)
     await store.open(bob, 1, 2)
-    with pytest.raises(StateFull):
+    with pytest.raises(StateFullError):
         await store.open(clock.entry("c", "carol"), 1, 2)
     assert await store.find(alice.key) is not None
     assert await store.find(bob.key) is not None
@@ -150,7 +150,7 @@ async def test_one_user_a_thousand_times_costs_nobody_anything(store: Store, clo
 async def test_bounds_hold_while_many_open_at_once(store: Store, clock: Clock) -> None:
     entries = [clock.entry(str(number), f"user {number}") for number in range(30)]
     results = await asyncio.gather(*(store.open(entry, 2, 7) for entry in entries), return_exceptions=True)
-    assert sum(isinstance(result, StateFull) for result in results) == 23
+    assert sum(isinstance(result, StateFullError) for result in results) == 23
 
 
 async def test_every_text_comes_back_as_it_was(store: Store, clock: Clock) -> None:
@@ -276,7 +276,7 @@ async def test_a_redis_that_is_away_is_said_to_be(clock: Clock) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         away = connect(f"redis://127.0.0.1:{probe.getsockname()[1]}/0", IDLE, clock)
-        with pytest.raises(StateUnavailable):
+        with pytest.raises(StateUnavailableError):
             await away.check()
         await away.aclose()
 

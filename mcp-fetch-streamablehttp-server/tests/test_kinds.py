@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from mcp_fetch_streamablehttp_server.reading.document import Document, Unreadable
+from mcp_fetch_streamablehttp_server.reading.document import Document, UnreadableError
 from mcp_fetch_streamablehttp_server.reading.read import Job, read
 
 URL = "https://example.com/dir/page"
@@ -125,7 +125,7 @@ def test_a_pdf_is_text_page_by_page() -> None:
 
 
 def test_a_pdf_that_cannot_be_read_says_so() -> None:
-    with pytest.raises(Unreadable, match="has 1 pages, so there is none numbered 3"):
+    with pytest.raises(UnreadableError, match="has 1 pages, so there is none numbered 3"):
         read_as(pdf("a"), "application/pdf", first_page=3)
-    with pytest.raises(Unreadable, match="The PDF is broken"):
+    with pytest.raises(UnreadableError, match="The PDF is broken"):
         read_as(b"%PDF-1.7\nnothing", "application/pdf")

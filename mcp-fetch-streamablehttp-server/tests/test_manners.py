@@ -7,7 +7,7 @@ import time
 from ipaddress import ip_network
 
 import pytest
-from mcp_fetch_streamablehttp_server._common.addresses import AddressRefused
+from mcp_fetch_streamablehttp_server._common.addresses import AddressRefusedError
 from mcp_fetch_streamablehttp_server._common.host_origin import host_rules
 from mcp_fetch_streamablehttp_server.errors import FetchError
 from mcp_fetch_streamablehttp_server.manners import Manners, retry_seconds
@@ -74,7 +74,7 @@ def policy(**lists: object) -> SitePolicy:
 def test_only_listed_hosts_where_there_is_a_list() -> None:
     some = policy(only=host_rules("*.example.com"))
     assert some.check_host("docs.example.com", 443) == "docs.example.com"
-    with pytest.raises(AddressRefused, match="is not on this server's list"):
+    with pytest.raises(AddressRefusedError, match="is not on this server's list"):
         some.check_host("example.org", 443)
 
 
@@ -82,7 +82,7 @@ def test_denied_hosts() -> None:
     some = policy(denied=host_rules("ads.example.com,*.example.net"))
     some.check_host("example.com", 443)
     for host in ("ads.example.com", "ADS.example.com.", "x.example.net"):
-        with pytest.raises(AddressRefused, match="list of hosts that are not fetched from"):
+        with pytest.raises(AddressRefusedError, match="list of hosts that are not fetched from"):
             some.check_host(host, 443)
 
 
@@ -91,13 +91,13 @@ def test_a_private_network_is_opened_by_name_and_alone() -> None:
     some.check_addresses("wiki.internal", 80, ["10.20.1.1"])
     some.check_addresses("both.example", 80, ["10.20.1.1", "93.184.215.14"])
     for found in (["10.21.0.1"], ["10.20.1.1", "127.0.0.1"], ["::ffff:10.20.1.1"], ["169.254.169.254"], []):
-        with pytest.raises(AddressRefused):
+        with pytest.raises(AddressRefusedError):
             some.check_addresses("wiki.internal", 80, found)
 
 
 def test_a_denied_network_is_closed_though_it_is_public() -> None:
     some = policy(denied_networks=(ip_network("93.184.0.0/16"),))
-    with pytest.raises(AddressRefused, match="in a network that this server does not fetch from"):
+    with pytest.raises(AddressRefusedError, match="in a network that this server does not fetch from"):
         some.check_addresses("a.example", 80, ["93.184.215.14"])
 
 

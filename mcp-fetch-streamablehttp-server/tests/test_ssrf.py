@@ -11,9 +11,9 @@ import httpcore
 import httpx
 import pytest
 import trustme
-from mcp_fetch_streamablehttp_server._common.addresses import AddressPolicy, AddressRefused
+from mcp_fetch_streamablehttp_server._common.addresses import AddressPolicy, AddressRefusedError
 from mcp_fetch_streamablehttp_server._common.pinned_transport import PinnedTransport
-from mcp_fetch_streamablehttp_server.errors import FetchError, Refused
+from mcp_fetch_streamablehttp_server.errors import FetchError, RefusedError
 from mcp_fetch_streamablehttp_server.fetch import Fetcher, Order, Page, parse_url
 from mcp_fetch_streamablehttp_server.settings import PORTS
 from starlette.responses import RedirectResponse, Response
@@ -108,7 +108,7 @@ async def test_a_name_with_a_private_address_is_never_connected_to(
     addresses: list[str], network: type[Network]
 ) -> None:
     net = network(rebind_example=addresses)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         await get("http://rebind.example/", net)
     assert net.resolved == ["rebind.example"]
     assert net.connected == []
@@ -139,7 +139,7 @@ async def test_local_sockets_are_out_of_reach(network: type[Network]) -> None:
     transport = PinnedTransport(policy, resolver=net.resolve, connector=net)
     backend = transport._pool._network_backend
     assert isinstance(backend, httpcore.AsyncNetworkBackend)
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         await backend.connect_unix_socket("/var/run/docker.sock")
 
 
@@ -238,7 +238,7 @@ async def test_a_kept_connection_serves_only_the_host_it_was_made_for(
     site.pages["/"] = Response("hello", media_type="text/plain")
     for _ in range(2):
         await made.fetch(Order(parse_url(f"http://site.test:{port}/")), no_robots)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         await made.fetch(Order(parse_url(f"http://rebind.test:{port}/")), no_robots)
     assert len(site.seen) == 2
     assert net.connected == [("127.0.0.1", port)]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from mcp_oauth_dynamicclient import Settings, create_app
 from mcp_oauth_dynamicclient.cli import main
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.store import Store
 
 from .support import SAFE_HEADERS, App, MakeApp
@@ -23,7 +23,7 @@ async def test_health_is_told_honestly(app: App, store: Store, monkeypatch: pyte
     assert (response.status_code, response.json()) == (200, {"status": "healthy"})
 
     async def away() -> None:
-        raise StoreUnavailable
+        raise StoreUnavailableError
 
     monkeypatch.setattr(store, "ping", away)
     monkeypatch.setattr("mcp_oauth_dynamicclient.store.health.KNOWN_FOR", 0.0)
@@ -62,7 +62,7 @@ async def test_an_unreachable_store_is_503_everywhere(
     app: App, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object, **__: object) -> None:
-        raise StoreUnavailable
+        raise StoreUnavailableError
 
     for name in ("add", "put", "get", "take", "swap", "delete", "increment"):
         monkeypatch.setattr(store, name, away)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.store import Entry, Kind, Store
 from mcp_oauth_dynamicclient.store.recent import RecentStore
 from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
@@ -23,7 +23,7 @@ class Counting(SqliteStore):
     async def get(self, kind: Kind, key: str) -> Entry | None:
         self.reads += 1
         if self.away:
-            raise StoreUnavailable
+            raise StoreUnavailableError
         entry = await super().get(kind, key)
         if self.gate is not None:
             await self.gate.wait()
@@ -100,7 +100,7 @@ async def test_an_unreachable_store_is_told_to_every_reader_and_not_remembered()
     await store.put("grant", "a", {})
     inner.away = True
     results = await asyncio.gather(*(store.recent("grant", "a") for _ in range(3)), return_exceptions=True)
-    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert all(isinstance(result, StoreUnavailableError) for result in results)
     inner.away = False
     assert await store.recent("grant", "a") is not None
     await store.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.store.reasons import redis_unavailable
 from mcp_oauth_dynamicclient.store.redis import RedisStore
 from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
@@ -86,21 +86,21 @@ async def test_every_operation_says_that_redis_is_away_and_works_again_after_a_r
     await asyncio.gather(*(store.get("grant", "a") for _ in range(30)))
     redis_server.kill()
     try:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.ping()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.get("grant", "a")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.add("grant", "b", {})
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.put("grant", "b", {})
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.take("grant", "a")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.swap("grant", "a", 1, {})
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await store.increment("k", window=60)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             [entry async for entry in store.list("grant")]
     finally:
         redis_server.start()
@@ -125,7 +125,7 @@ async def test_redis_without_memory_says_so_keeps_what_it_has_and_still_forgets(
             store.increment("k", window=60),
             store.increment("another", window=60),
         ):
-            with pytest.raises(StoreUnavailable, match="has no memory left"):
+            with pytest.raises(StoreUnavailableError, match="has no memory left"):
                 await refused
         assert await store.get("grant", "a") == entry
         assert [one.key async for one in store.list("grant", "user:1")] == ["a"]
@@ -162,7 +162,7 @@ async def test_a_wrong_password_is_an_unavailable_store(
     right, wrong = (RedisStore(redis_server.url.replace("//", f"//:{word}@")) for word in ("right", "wrong"))
     try:
         await right.ping()
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await wrong.ping()
     finally:
         await raw.config_set("requirepass", "")

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from mcp_oauth_dynamicclient.errors import SettingsError, StoreUnavailable
+from mcp_oauth_dynamicclient.errors import SettingsError, StoreUnavailableError
 from mcp_oauth_dynamicclient.store.sqlite import SqliteStore
 
 
@@ -44,9 +44,9 @@ async def test_expired_entries_and_their_owners_leave_the_file(tmp_path: Path) -
 async def test_a_path_that_cannot_be_opened_is_an_unavailable_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = SqliteStore(str(tmp_path / "file" / "auth.db"))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await store.ping()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await store.put("grant", "a", {})
     await store.close()
 
@@ -54,7 +54,7 @@ async def test_a_path_that_cannot_be_opened_is_an_unavailable_store(tmp_path: Pa
 async def test_a_file_that_is_no_database_is_an_unavailable_store_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "auth.db").write_text("my shopping list, " * 100)
     store = SqliteStore(str(tmp_path / "auth.db"))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await store.get("grant", "a")
     await store.close()
     assert (tmp_path / "auth.db").read_text() == "my shopping list, " * 100
@@ -107,7 +107,7 @@ async def test_another_process_that_never_ends_its_transaction_makes_the_store_u
     await store.ping()
     other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await store.put("jti", "a", {})
     other.execute("ROLLBACK")
     other.close()
@@ -167,7 +167,7 @@ async def test_a_full_disk_is_named_and_is_no_trouble_once_there_is_room(tmp_pat
     await store.put("grant", "a", {"n": 1})
     db = store._connected()
     db.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(StoreUnavailable, match="cannot be written, as the disk is full"):
+    with pytest.raises(StoreUnavailableError, match="cannot be written, as the disk is full"):
         await store.put("jti", "a", {"padding": "x" * 100_000})
     assert (await store.get("grant", "a")) is not None
     db.execute("PRAGMA max_page_count = 1000000")
@@ -186,9 +186,9 @@ async def test_a_damaged_page_is_named_until_the_file_is_sound_again(tmp_path: P
         file.seek(4096 * 10)
         file.write(b"\xff" * (len(sound) - 4096 * 10))
     store = SqliteStore(str(path))
-    with pytest.raises(StoreUnavailable, match="is damaged"):
+    with pytest.raises(StoreUnavailableError, match="is damaged"):
         [entry async for entry in store.list("grant")]
-    with pytest.raises(StoreUnavailable, match="is damaged"):
+    with pytest.raises(StoreUnavailableError, match="is damaged"):
         await store.ping()
     await store.close()
     path.write_bytes(sound)
@@ -201,7 +201,7 @@ async def test_a_file_that_may_only_be_read_is_named(tmp_path: Path) -> None:
     store = SqliteStore(str(tmp_path / "auth.db"))
     await store.ping()
     store._connected().execute("PRAGMA query_only = ON")
-    with pytest.raises(StoreUnavailable, match="may only be read"):
+    with pytest.raises(StoreUnavailableError, match="may only be read"):
         await store.ping()
     await store.close()
 
@@ -212,7 +212,7 @@ async def test_a_lock_that_lasts_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     await store.ping()
     other = sqlite3.connect(tmp_path / "auth.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="is locked by another process"):
+    with pytest.raises(StoreUnavailableError, match="is locked by another process"):
         await store.ping()
     other.close()
     await store.ping()

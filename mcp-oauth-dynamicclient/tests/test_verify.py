@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.grants import grant as grants
 from mcp_oauth_dynamicclient.records import Account, Identity
 from mcp_oauth_dynamicclient.store import Store
@@ -230,7 +230,7 @@ async def test_while_the_store_is_away_the_answer_is_503_neither_yes_nor_no(
     token = await app.token()
 
     async def away(*_: object) -> None:
-        raise StoreUnavailable
+        raise StoreUnavailableError
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "get", away)
@@ -251,7 +251,7 @@ async def test_while_the_keys_cannot_be_read_the_answer_is_503(
 
     async def away(*_: object) -> AsyncIterator[None]:
         if clock():
-            raise StoreUnavailable
+            raise StoreUnavailableError
         yield
 
     monkeypatch.setattr(store, "list", away)

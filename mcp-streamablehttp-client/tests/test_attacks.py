@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from mcp_streamablehttp_client.errors import DiscoveryFailed, SignInFailed
+from mcp_streamablehttp_client.errors import DiscoveryError, SignInError
 from mcp_streamablehttp_client.oauth import browser, web
 from mcp_streamablehttp_client.oauth.loopback import listening
 from mcp_streamablehttp_client.oauth.urls import checked
@@ -92,7 +92,7 @@ async def test_other_endpoints_are_judged_as_strictly(
     ],
 )
 def test_a_server_on_the_internet_cannot_send_the_client_to_plain_http(url: str) -> None:
-    with pytest.raises(DiscoveryFailed):
+    with pytest.raises(DiscoveryError):
         checked(url, "address", "https://mcp.example/mcp")
 
 
@@ -100,7 +100,7 @@ def test_names_under_localhost_are_this_machine_and_nothing_else_is() -> None:
     server = "http://time.gateway.localhost:8080/mcp"
     assert checked("http://auth.gateway.localhost:8080/token", "address", server)
     for url in ("http://localhost.example/", "http://notlocalhost/", "http://10.0.0.1/"):
-        with pytest.raises(DiscoveryFailed):
+        with pytest.raises(DiscoveryError):
             checked(url, "address", server)
 
 
@@ -123,7 +123,7 @@ async def test_a_server_on_the_internet_cannot_send_the_client_inside(
     async with asyncio.timeout(60):
         listener = await asyncio.start_server(reach, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
-        with pytest.raises(DiscoveryFailed, match="leads inside"):
+        with pytest.raises(DiscoveryError, match="leads inside"):
             await Web(Settings("https://mcp.example.com/mcp")).exchange("GET", f"http://{place}:{port}/")
     listener.close()
     assert reached == []
@@ -269,7 +269,7 @@ async def test_the_callback_is_deaf_to_rebound_names_and_other_methods() -> None
 
 async def test_nobody_answering_ends_the_sign_in() -> None:
     async with listening(0) as listener:
-        with pytest.raises(SignInFailed, match="Nobody finished"):
+        with pytest.raises(SignInError, match="Nobody finished"):
             await listener.answer("s", 0.05)
 
 

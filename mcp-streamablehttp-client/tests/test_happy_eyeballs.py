@@ -13,7 +13,7 @@ from mcp_streamablehttp_client._common.addresses import AddressPolicy
 from mcp_streamablehttp_client._common.pinned_transport import PinnedTransport
 from mcp_streamablehttp_client.credentials.store import Store
 from mcp_streamablehttp_client.doctor import examine
-from mcp_streamablehttp_client.errors import NotConnected
+from mcp_streamablehttp_client.errors import NotConnectedError
 from mcp_streamablehttp_client.http1 import HttpClient, Target
 from mcp_streamablehttp_client.http1.connect import connected
 from mcp_streamablehttp_client.settings import Settings
@@ -117,7 +117,7 @@ async def test_nor_does_it_keep_oauth_from_it(
 
 
 async def test_two_addresses_that_refuse_are_one_refusal(resolver: list[str]) -> None:
-    with refusing() as port, pytest.raises(NotConnected, match=f"{NAME}:{port}"):
+    with refusing() as port, pytest.raises(NotConnectedError, match=f"{NAME}:{port}"):
         await connected(Target(f"http://{NAME}:{port}/"), SYSTEM)
 
 

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 from h11 import LocalProtocolError
-from mcp_streamablehttp_client.errors import BrokenStream, MessageTooLarge, NotConnected, OutcomeUnknown
+from mcp_streamablehttp_client.errors import (
+    BrokenStreamError,
+    MessageTooLargeError,
+    NotConnectedError,
+    OutcomeUnknownError,
+)
 from mcp_streamablehttp_client.http1 import HttpClient, Response, Target
 from mcp_streamablehttp_client.retry_after import retry_after
 
@@ -125,7 +130,7 @@ async def test_a_switch_of_protocol_that_nobody_asked_for_is_no_answer() -> None
         _,
         ask,
     ):
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await ask()
 
 
@@ -161,7 +166,7 @@ async def test_where_a_body_ends(answer: bytes, body: bytes) -> None:
 )
 async def test_half_an_answer_is_not_an_answer(answer: bytes) -> None:
     """RFC 9112 section 8."""
-    with pytest.raises(BrokenStream):
+    with pytest.raises(BrokenStreamError):
         await body_of(answer)
 
 
@@ -182,7 +187,7 @@ async def test_half_an_answer_is_not_an_answer(answer: bytes) -> None:
 async def test_what_cannot_be_read_in_one_way_only_is_refused(answer: bytes) -> None:
     """RFC 9112 sections 2.2, 5.1, 6.1 and 6.3, RFC 9110 section 5.5."""
     async with peer(answer) as (_, ask):
-        with pytest.raises((OutcomeUnknown, BrokenStream)):
+        with pytest.raises((OutcomeUnknownError, BrokenStreamError)):
             await (await ask(headers=[("X", "[close]")])).read()
 
 
@@ -279,7 +284,7 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
 
 async def test_an_answer_beyond_the_cap_is_refused_and_its_connection_dropped() -> None:
     async with peer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100, OK) as (there, ask):
-        with pytest.raises(MessageTooLarge):
+        with pytest.raises(MessageTooLargeError):
             await (await ask()).read(limit=99)
         await (await ask()).read()
         assert there.connections == 2
@@ -318,5 +323,5 @@ async def test_a_port_nobody_listens_on_is_said_and_nothing_was_sent(monkeypatch
     from mcp_streamablehttp_client.http1 import client
 
     monkeypatch.setattr(client, "REFUSED_PAUSES", ())
-    with pytest.raises(NotConnected, match="Connection refused"):
+    with pytest.raises(NotConnectedError, match="Connection refused"):
         await HttpClient(5).request("POST", Target("http://127.0.0.1:1/"), [], b"x")

@@ -13,7 +13,7 @@ import pytest
 from mcp_streamablehttp_client.cli.arguments import from_words, refusal
 from mcp_streamablehttp_client.credentials.records import Server, Tokens
 from mcp_streamablehttp_client.credentials.store import Store
-from mcp_streamablehttp_client.errors import ClientError, Unreachable
+from mcp_streamablehttp_client.errors import ClientError, UnreachableError
 from mcp_streamablehttp_client.logs import set_up
 from mcp_streamablehttp_client.oauth.challenge import Challenge, bearer_challenge
 from mcp_streamablehttp_client.proxies import proxy_for
@@ -234,7 +234,7 @@ def test_proxies_come_from_the_environment_and_never_serve_loopback(
     assert proxy_for(True, "a.internal.example", 443) is None
     assert proxy_for(True, "127.0.0.1", 443) is None
     monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy.example")
-    with pytest.raises(Unreachable):
+    with pytest.raises(UnreachableError):
         proxy_for(True, "mcp.example", 443)
     monkeypatch.delenv("HTTPS_PROXY")
     monkeypatch.setenv("ALL_PROXY", "socks5h://proxy.example")
@@ -248,7 +248,7 @@ def test_a_line_of_the_log_says_what_an_error_was_made_of(
     restored_log: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up(verbose=True)
-    problem = Unreachable("Cannot connect.")
+    problem = UnreachableError("Cannot connect.")
     problem.__cause__ = OSError("secret")
     logging.getLogger("mcp_streamablehttp_client.x").info("not yet: %s", problem)
     said = capsys.readouterr().err

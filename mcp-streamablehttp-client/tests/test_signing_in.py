@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from mcp_streamablehttp_client.credentials import system_keyring
 from mcp_streamablehttp_client.credentials.records import Tokens
 from mcp_streamablehttp_client.credentials.store import Store
-from mcp_streamablehttp_client.errors import SignInFailed
+from mcp_streamablehttp_client.errors import SignInError
 from mcp_streamablehttp_client.oauth import windows
 from mcp_streamablehttp_client.oauth.device import qr
 from mcp_streamablehttp_client.oauth.sign_in import pasted
@@ -51,7 +51,7 @@ def test_windows_are_forgotten_after_an_hour(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for _ in range(windows.MOST_WINDOWS):
         windows.spend(store, "https://a.example/mcp")
-    with pytest.raises(SignInFailed):
+    with pytest.raises(SignInError):
         windows.spend(store, "https://a.example/mcp")
     windows.spend(store, "https://b.example/mcp")
     store.note("windows", "https://a.example/mcp", json.dumps([time.time() - 3601] * 3))

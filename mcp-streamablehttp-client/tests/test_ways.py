@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from mcp_streamablehttp_client.errors import ClientError, NotConnected
+from mcp_streamablehttp_client.errors import ClientError, NotConnectedError
 from mcp_streamablehttp_client.http1 import HttpClient, Target
 from mcp_streamablehttp_client.http1.cookies import Cookies
 from mcp_streamablehttp_client.trust import Trust
@@ -62,10 +62,10 @@ async def test_an_authority_of_ones_own_is_trusted_by_option_only(
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     async with server(context) as port:
-        with pytest.raises(NotConnected, match="not trusted"):
+        with pytest.raises(NotConnectedError, match="not trusted"):
             await get(f"https://localhost:{port}/")
         assert await get(f"https://localhost:{port}/", Trust(tmp_path / "ca.pem")) == b"GET / HTTP/1.1"
-        with pytest.raises(NotConnected, match="not trusted"):
+        with pytest.raises(NotConnectedError, match="not trusted"):
             await get(f"https://127.0.0.1:{port}/", Trust(tmp_path / "ca.pem"))
 
 
@@ -138,7 +138,7 @@ async def test_a_socks_proxy_is_gone_through(login: bytes | None, monkeypatch: p
         assert proxy.asked == [f"mcp.example:{port}"]
         if login:
             monkeypatch.setenv("ALL_PROXY", address.replace("ss@", "@"))
-            with pytest.raises(NotConnected, match="proxy"):
+            with pytest.raises(NotConnectedError, match="proxy"):
                 await get(f"http://mcp.example:{port}/x")
     listener.close()
 

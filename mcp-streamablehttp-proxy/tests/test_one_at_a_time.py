@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mcp_streamablehttp_proxy._common import jsonrpc
-from mcp_streamablehttp_proxy._common.channel import Owner, Turn, TurnCancelled
+from mcp_streamablehttp_proxy._common.channel import Owner, Turn, TurnCancelledError
 from mcp_streamablehttp_proxy._common.jsonrpc import Message
 from mcp_streamablehttp_proxy.server.one_at_a_time import PATIENCE, OneAtATime
 
@@ -32,7 +32,7 @@ class Server:
         self.turns.append(turn)
 
     def cancel(self, turn: Turn, reason: str) -> None:
-        turn.settle(TurnCancelled(reason))
+        turn.settle(TurnCancelledError(reason))
 
     def detach(self, owner: object) -> None:
         return
@@ -114,8 +114,8 @@ def test_who_waits_may_cancel_or_go(stage: Stage) -> None:
     first, second, third = stage.call("a"), stage.call("b"), stage.call("c")
     note = Message.notification("notifications/cancelled", {"requestId": "b"})
     stage.channel.notify(note, stage.owner)
-    assert isinstance(second.outcome, TurnCancelled)
+    assert isinstance(second.outcome, TurnCancelledError)
     stage.channel.detach(stage.owner)
-    assert isinstance(third.outcome, TurnCancelled)
+    assert isinstance(third.outcome, TurnCancelledError)
     settle(first)
     assert (stage.sent, stage.server.notes) == (["a"], [])

@@ -11,7 +11,7 @@ import pytest
 from mcp_streamablehttp_proxy._common.card_publisher import CardPublisher
 from mcp_streamablehttp_proxy._common.identity_gate import IdentityGate
 from mcp_streamablehttp_proxy._common.identity_statement import Statement
-from mcp_streamablehttp_proxy._common.internal_http import NoAnswer
+from mcp_streamablehttp_proxy._common.internal_http import NoAnswerError
 from mcp_streamablehttp_proxy._common.public_url import PublicUrl
 from mcp_streamablehttp_proxy._common.server_card import card
 from mcp_streamablehttp_proxy.app import create_app
@@ -164,7 +164,7 @@ class Gateway:
     async def tell(self, statement: Statement, said: dict[str, str]) -> None:
         self.told.append((statement.audience, said))
         if self.away:
-            raise NoAnswer("away")
+            raise NoAnswerError("away")
 
 
 async def test_the_gateway_is_told_what_a_server_says_of_itself(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mcp_streamablehttp_proxy._common import jsonrpc
-from mcp_streamablehttp_proxy._common.channel import Turn, TurnCancelled
+from mcp_streamablehttp_proxy._common.channel import Turn, TurnCancelledError
 from mcp_streamablehttp_proxy._common.jsonrpc import Message
 from mcp_streamablehttp_proxy.server.questions import PATIENCE
 from mcp_streamablehttp_proxy.server.routing import Routing
@@ -97,7 +97,7 @@ class Stage:
 
     def cancelled(self, turn: Turn) -> None:
         self.routing.end(turn, answered=False)
-        turn.settle(TurnCancelled("gone"))
+        turn.settle(TurnCancelledError("gone"))
 
     def asks(self, id_: str) -> None:
         self.routing.hear(Message.request("elicitation/create", {}, jsonrpc.encode(id_)))

@@ -8,7 +8,7 @@ import pytest
 from mcp_streamablehttp_proxy._common.settings import SettingsError
 from mcp_streamablehttp_proxy.security import Guard
 from mcp_streamablehttp_proxy.settings import Settings
-from mcp_streamablehttp_proxy.wire.http import Refused
+from mcp_streamablehttp_proxy.wire.http import RefusedError
 
 from .support import Running, Start
 
@@ -148,8 +148,8 @@ async def test_bodies_are_not_logged_unless_asked_px9(start: Start, caplog: pyte
 def test_guard_refuses_with_the_right_status() -> None:
     guard = Guard(Settings(allowed_hosts=("mcp.example.com",), allowed_origins=("https://app.example.com",)))
     guard.check({b"host": b"mcp.example.com", b"origin": b"https://app.example.com"})
-    with pytest.raises(Refused) as host:
+    with pytest.raises(RefusedError) as host:
         guard.check({b"host": b"localhost"})
-    with pytest.raises(Refused) as origin:
+    with pytest.raises(RefusedError) as origin:
         guard.check({b"host": b"mcp.example.com", b"origin": b"http://localhost"})
     assert (host.value.status, origin.value.status) == (421, 403)

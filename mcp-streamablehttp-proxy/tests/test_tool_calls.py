@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from mcp_streamablehttp_proxy._common.channel import ChannelError, Turn, TurnCancelled
+from mcp_streamablehttp_proxy._common.channel import ChannelError, Turn, TurnCancelledError
 from mcp_streamablehttp_proxy._common.jsonrpc import Message, parse
 from mcp_streamablehttp_proxy.metrics import Metrics, ToolTallies
 from mcp_streamablehttp_proxy.settings import Settings, Tools
@@ -67,7 +67,7 @@ def test_a_server_with_names_without_end_fills_no_memory() -> None:
 @pytest.mark.parametrize(
     ("outcome", "expected"),
     [
-        (TurnCancelled("gone"), "cancelled"),
+        (TurnCancelledError("gone"), "cancelled"),
         (ChannelError("ended"), "failed"),
         (b'{"content":[{"text":"\\"isError\\""}]}', "ok"),
         (b'{"isError":false}', "ok"),

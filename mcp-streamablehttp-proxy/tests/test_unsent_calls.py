@@ -11,7 +11,7 @@ import httpx
 import pytest
 from mcp_streamablehttp_proxy._common.gateway_identity import GatewayIdentity
 from mcp_streamablehttp_proxy._common.identity_gate import IdentityGate
-from mcp_streamablehttp_proxy._common.identity_statement import Statement, StatementRefused
+from mcp_streamablehttp_proxy._common.identity_statement import Statement, StatementRefusedError
 from mcp_streamablehttp_proxy._common.public_url import PublicUrl
 from mcp_streamablehttp_proxy.app import create_app
 from mcp_streamablehttp_proxy.settings import Server, Settings
@@ -100,7 +100,7 @@ class Gateway:
 
     async def renew(self, statement: Statement) -> Statement:
         if self.revoked:
-            raise StatementRefused("revoked")
+            raise StatementRefusedError("revoked")
         return statement
 
 

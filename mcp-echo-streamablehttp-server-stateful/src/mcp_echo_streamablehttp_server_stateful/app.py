@@ -16,7 +16,7 @@ from mcp_echo_streamablehttp_server_stateless._common.replica_forwarding import 
 from mcp_echo_streamablehttp_server_stateless._common.replica_set import ReplicaSet, replica_settings
 from mcp_echo_streamablehttp_server_stateless._common.replicas import Replicas, speaks_modern
 from mcp_echo_streamablehttp_server_stateless._common.settings import SettingsError
-from mcp_echo_streamablehttp_server_stateless.app import INSTRUCTIONS, MAX_BODY, Unready, assemble
+from mcp_echo_streamablehttp_server_stateless.app import INSTRUCTIONS, MAX_BODY, UnreadyError, assemble
 from mcp_echo_streamablehttp_server_stateless.identity import Identity
 from mcp_echo_streamablehttp_server_stateless.toolbox import Toolbox
 from starlette.types import Scope
@@ -26,7 +26,7 @@ from .events import Events
 from .memory import Memory
 from .sessions import Sessions
 from .settings import Settings
-from .store import MEMORY, StateUnavailable, Store, connect
+from .store import MEMORY, StateUnavailableError, Store, connect
 from .tools import StatefulTools
 
 NAME = "mcp-echo-streamablehttp-server-stateful"
@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         file = settings.echo_state_password_file
         password = file.read_text().strip() if file else None
         store = connect(settings.echo_state_url, settings.session_timeout, password=password)
-    except (StateUnavailable, ValueError, OSError) as error:
+    except (StateUnavailableError, ValueError, OSError) as error:
         raise SettingsError(f"MCP_ECHO_STATE_URL cannot be used: {error}") from error
     if settings.conformance:
         from . import conformance
@@ -90,8 +90,8 @@ def with_sessions(toolbox: Toolbox, server: Server[Any], store: Store, settings:
     async def ready() -> None:
         try:
             await store.check()
-        except StateUnavailable as error:
-            raise Unready("the state cannot be written to") from error
+        except StateUnavailableError as error:
+            raise UnreadyError("the state cannot be written to") from error
 
     app = assemble(toolbox, server, lifespan, sessions, settings, ready)
     among = replica_settings(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 from mcp_echo_streamablehttp_server_stateless._common.last_answers import LastAnswers
-from mcp_echo_streamablehttp_server_stateless._common.serving import CannotListen, listen, serve, server
+from mcp_echo_streamablehttp_server_stateless._common.serving import CannotListenError, listen, serve, server
 from mcp_echo_streamablehttp_server_stateless._common.setting_options import options
 from mcp_echo_streamablehttp_server_stateless._common.settings import SettingsError
 from mcp_echo_streamablehttp_server_stateless.app import GRACE
@@ -35,6 +35,6 @@ def main(**given: Any) -> None:
             app, grace=GRACE, drain=settings.drain, at_end=app.end, http="h11", log_level=log_level
         )
         serve(served, listen(settings.bind_host, settings.port))
-    except (SettingsError, CannotListen) as error:
+    except (SettingsError, CannotListenError) as error:
         click.echo(f"{NAME}: {error}", err=True)
         sys.exit(2)

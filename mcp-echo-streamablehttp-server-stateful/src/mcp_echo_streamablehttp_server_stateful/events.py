@@ -10,7 +10,7 @@ import anyio
 from mcp.server.streamable_http import GET_STREAM_KEY, EventCallback, EventMessage, EventStore
 from mcp_types import JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, jsonrpc_message_adapter
 
-from .store import StateUnavailable, Store
+from .store import StateUnavailableError, Store
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Events(EventStore):
         text = "" if message is None else message.model_dump_json(by_alias=True, exclude_unset=True)
         try:
             return await self.store.append(session.get(), stream_id, text)
-        except StateUnavailable:
+        except StateUnavailableError:
             # The answer itself must not be lost: it goes out, and only cannot be asked for again.
             logger.warning("An event could not be kept: the state cannot be reached")
             return "not-kept"

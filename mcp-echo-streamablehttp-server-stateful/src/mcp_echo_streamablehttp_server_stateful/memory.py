@@ -10,7 +10,7 @@ from mcp_echo_streamablehttp_server_stateless.toolbox import ToolError
 
 from .entry import Entry, Kind, key_of, new_id
 from .settings import Settings
-from .store import StateFull, StateUnavailable, Store
+from .store import StateFullError, StateUnavailableError, Store
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ class Memory:
         """
         try:
             return await self._use(call, handle, message)
-        except StateFull as error:
+        except StateFullError as error:
             raise ToolError("No more can be remembered at the moment; try again later.") from error
-        except StateUnavailable as error:
+        except StateUnavailableError as error:
             logger.exception("The state cannot be reached")
             raise ToolError("The state of this server cannot be reached at the moment; try again.") from error
 

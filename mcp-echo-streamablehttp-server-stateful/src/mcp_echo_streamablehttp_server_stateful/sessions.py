@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import events
 from .entry import Entry, key_of, new_id
-from .store import StateFull, StateUnavailable, Store
+from .store import StateFullError, StateUnavailableError, Store
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ RETRY_AFTER = 30
 _SESSION_ID = b"mcp-session-id"
 
 
-class NoRoom(Exception):
+class NoRoomError(Exception):
     """Every session that is open in this process has a request under way."""
 
 
@@ -92,10 +92,10 @@ class Sessions:
             return
         try:
             await self._handshake(scope, receive, send)
-        except StateUnavailable:
+        except StateUnavailableError:
             logger.exception("The state cannot be reached")
             await _no_room(send, "The state of this server cannot be reached at the moment; try again.")
-        except NoRoom:
+        except NoRoomError:
             await _no_room(send, "Too many sessions are at work; try again later.")
 
     async def _handshake(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +124,7 @@ class Sessions:
         try:
             for evicted in await self.store.open(entry, self.per_user, self.limit):
                 await self._close(evicted)
-        except StateFull:
+        except StateFullError:
             await _no_room(send, "Too many open sessions; try again later.")
             return
         opened = False
@@ -223,7 +223,7 @@ class Sessions:
         while len(self._live) >= self.limit:
             key = next((key for key, live in self._live.items() if not live.requests), None)
             if key is None:
-                raise NoRoom
+                raise NoRoomError
             await self._close(key)
 
     async def _close(self, key: str) -> None:
@@ -283,7 +283,7 @@ class Sessions:
             while True:
                 await asyncio.sleep(max(1.0, self.idle / 4))
                 for key in [key for key, live in self._live.items() if live.requests]:
-                    with suppress(StateUnavailable):
+                    with suppress(StateUnavailableError):
                         await self.store.renew(key)
 
         task = asyncio.create_task(renew())

@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None, tools: Sequence[Tool[Any]] = TO
     return assemble(toolbox, server, manager.run, PostOnly(Negotiated(manager.asgi_app)), settings)
 
 
-class Unready(Exception):
+class UnreadyError(Exception):
     """The server cannot serve now; the message is the reason, for whoever probes."""
 
 
@@ -70,7 +70,7 @@ def assemble(
 ) -> FastAPI:
     """Put /mcp, and the page, health and metrics beside it, behind the Host and Origin checks.
 
-    `ready` raises Unready. Raises SettingsError when spans are asked for and cannot be sent.
+    `ready` raises UnreadyError. Raises SettingsError when spans are asked for and cannot be sent.
     """
     configure(server.name)
     page = FrontPage(
@@ -99,7 +99,7 @@ def assemble(
     async def health() -> JSONResponse:
         try:
             await ready()
-        except Unready as error:
+        except UnreadyError as error:
             return JSONResponse({"status": "unhealthy", "reason": str(error)}, 503)
         return JSONResponse({"status": "healthy"})
 

@@ -7,7 +7,7 @@ import click
 
 from . import __version__
 from ._common.last_answers import LastAnswers
-from ._common.serving import CannotListen, listen, serve, server
+from ._common.serving import CannotListenError, listen, serve, server
 from ._common.setting_options import options
 from ._common.settings import SettingsError
 from .app import GRACE, NAME, create_app
@@ -31,6 +31,6 @@ def main(**given: Any) -> None:
             app, grace=GRACE, drain=settings.drain, at_end=app.end, http="h11", log_level=log_level
         )
         serve(served, listen(settings.bind_host, settings.port))
-    except (SettingsError, CannotListen) as error:
+    except (SettingsError, CannotListenError) as error:
         click.echo(f"{NAME}: {error}", err=True)
         sys.exit(2)

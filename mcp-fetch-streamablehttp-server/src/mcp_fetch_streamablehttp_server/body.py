@@ -12,18 +12,18 @@ from .errors import FetchError
 ACCEPT_ENCODING = "gzip, deflate"
 
 
-class TooLarge(FetchError):
+class TooLargeError(FetchError):
     pass
 
 
 async def read_body(response: httpx.Response, limit: int) -> bytes:
-    """The decoded body. Raises TooLarge as soon as it exceeds `limit` bytes."""
+    """The decoded body. Raises TooLargeError as soon as it exceeds `limit` bytes."""
     body = bytearray()
     try:
         async for piece in decoded(response, limit):
             body += piece
             if len(body) > limit:
-                raise TooLarge(f"The answer is larger than the {limit} bytes that are fetched at most.")
+                raise TooLargeError(f"The answer is larger than the {limit} bytes that are fetched at most.")
     except zlib.error as error:
         raise FetchError("The answer is compressed, but broken.") from error
     return bytes(body)

@@ -5,5 +5,5 @@ class FetchError(Exception):
     """The page cannot be had; the message is one sentence for the caller."""
 
 
-class Refused(FetchError):
+class RefusedError(FetchError):
     """The address policy forbids this; nothing was connected to."""

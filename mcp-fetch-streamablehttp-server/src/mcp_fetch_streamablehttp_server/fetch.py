@@ -9,11 +9,11 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from ._common.addresses import AddressPolicy, AddressRefused
-from ._common.pinned_transport import NameNotFound
+from ._common.addresses import AddressPolicy, AddressRefusedError
+from ._common.pinned_transport import NameNotFoundError
 from .body import ACCEPT_ENCODING, read_body
 from .cache import Answer, Cache
-from .errors import FetchError, Refused
+from .errors import FetchError, RefusedError
 from .headers import NEUTRAL, for_other_origin
 from .manners import Manners
 from .turns import Turns
@@ -151,18 +151,18 @@ class Fetcher:
             await response.aclose()
 
     def check(self, url: httpx.URL) -> None:
-        """Raises Refused. The transport checks again, with the addresses, when it connects."""
+        """Raises RefusedError. The transport checks again, with the addresses, when it connects."""
         try:
             self.policy.check_host(url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme])
-        except AddressRefused as error:
-            raise Refused(str(error)) from error
+        except AddressRefusedError as error:
+            raise RefusedError(str(error)) from error
 
     async def _send(self, order: Order) -> httpx.Response:
         try:
             return await self._client.send(self._request(order), stream=True)
-        except AddressRefused as error:
-            raise Refused(str(error)) from error
-        except NameNotFound as error:
+        except AddressRefusedError as error:
+            raise RefusedError(str(error)) from error
+        except NameNotFoundError as error:
             raise FetchError(str(error)) from error
 
     def _request(self, order: Order) -> httpx.Request:

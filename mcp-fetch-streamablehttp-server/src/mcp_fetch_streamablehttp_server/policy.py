@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from ._common.addresses import AddressPolicy, AddressRefused, literal
+from ._common.addresses import AddressPolicy, AddressRefusedError, literal
 from ._common.host_origin import HostRule
 
 Network = IPv4Network | IPv6Network
@@ -26,9 +26,9 @@ class SitePolicy(AddressPolicy):
         name = super().check_host(host, port)
         shown = f"[{name}]" if ":" in name else name
         if any(rule.allows(f"{shown}:{port}") for rule in self.denied):
-            raise AddressRefused(f"{name} is on this server's list of hosts that are not fetched from.")
+            raise AddressRefusedError(f"{name} is on this server's list of hosts that are not fetched from.")
         if self.only and not any(rule.allows(f"{shown}:{port}") for rule in self.only):
-            raise AddressRefused(f"{name} is not on this server's list of hosts that are fetched from.")
+            raise AddressRefusedError(f"{name} is not on this server's list of hosts that are fetched from.")
         return name
 
     def check_addresses(self, host: str, port: int, found: Collection[str]) -> None:
@@ -36,7 +36,7 @@ class SitePolicy(AddressPolicy):
             return
         addresses = [address for text in found if (address := literal(text)) is not None]
         if any(address in network for address in addresses for network in self.denied_networks):
-            raise AddressRefused(f"{host} is in a network that this server does not fetch from.")
+            raise AddressRefusedError(f"{host} is in a network that this server does not fetch from.")
         opened = {
             str(address) for address in addresses if any(address in network for network in self.networks)
         }

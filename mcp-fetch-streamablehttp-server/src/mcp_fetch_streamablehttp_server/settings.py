@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from ._common.addresses import AddressRefused, normal_host
+from ._common.addresses import AddressRefusedError, normal_host
 from ._common.host_origin import HostRule
 from ._common.server_settings import ServerSettings, hosts
 from ._common.settings import comma_list
@@ -45,7 +45,7 @@ def host_and_port(text: str) -> tuple[str, int]:
         raise ValueError(f"{text!r} is not host:port")
     try:
         return normal_host(match[1].strip("[]")), port(match[2])
-    except AddressRefused as error:
+    except AddressRefusedError as error:
         raise ValueError(str(error)) from error
 
 

@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from .reading.document import Document, Unreadable
+from .reading.document import Document, UnreadableError
 from .reading.read import Job, read
 
 MEMORY = 768 * 1024 * 1024
@@ -43,7 +43,7 @@ def read_frame(source: BinaryIO) -> tuple[dict[str, Any], list[bytes]] | None:
 def answer(body: bytes, job: Job) -> tuple[dict[str, Any], bytes, bytes]:
     try:
         document = read(body, job)
-    except Unreadable as error:
+    except UnreadableError as error:
         return {"error": str(error)}, b"", b""
     except (MemoryError, RecursionError):
         return {"error": "The page needs more memory to read than one page is given."}, b"", b""
@@ -51,9 +51,9 @@ def answer(body: bytes, job: Job) -> tuple[dict[str, Any], bytes, bytes]:
 
 
 def document_of(head: dict[str, Any], text: bytes, image: bytes) -> Document:
-    """What `answer` sent. Raises Unreadable."""
+    """What `answer` sent. Raises UnreadableError."""
     if "error" in head:
-        raise Unreadable(head["error"])
+        raise UnreadableError(head["error"])
     return Document.of(head["document"], text.decode(), image)
 
 

@@ -17,7 +17,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry, Gauge
 
 from .errors import FetchError
-from .reading.document import Document, Unreadable
+from .reading.document import Document, UnreadableError
 from .reading.read import Job
 from .turns import Turns
 from .worker import document_of, job_head
@@ -26,7 +26,7 @@ _LONGEST_ANSWER = 64 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
-class WorkerEnded(Exception):
+class WorkerEndedError(Exception):
     """The kernel or the process itself put an end to it; the answer is lost."""
 
 
@@ -54,11 +54,11 @@ class Workers:
         async with self._turns.of(caller):
             try:
                 return await self._attempt(body, job)
-            except WorkerEnded:
+            except WorkerEndedError:
                 log.warning("a reading process ended at %s", job.url)
             try:
                 return await self._attempt(body, replace(job, plain=True))
-            except WorkerEnded as error:
+            except WorkerEndedError as error:
                 raise FetchError(
                     "The page takes more time or memory to read than one page is given."
                 ) from error
@@ -67,7 +67,7 @@ class Workers:
         worker = await self._worker()
         try:
             document = await worker.read(body, job)
-        except Unreadable as error:
+        except UnreadableError as error:
             self._rest(worker)
             raise FetchError(str(error)) from error
         except BaseException:
@@ -130,7 +130,7 @@ class Worker:
         )
 
     async def read(self, body: bytes, job: Job) -> Document:
-        """Raises WorkerEnded, Unreadable."""
+        """Raises WorkerEndedError, UnreadableError."""
         assert self.process.stdin is not None and self.process.stdout is not None  # noqa: PT018
         head = json.dumps(job_head(job) | {"parts": [len(body)]}).encode()
         try:
@@ -141,10 +141,10 @@ class Worker:
             answer = json.loads(await source.readexactly(min(length, _LONGEST_ANSWER)))
             lengths = answer.pop("parts")
             if sum(lengths) > _LONGEST_ANSWER:
-                raise WorkerEnded
+                raise WorkerEndedError
             text, image = [await source.readexactly(length) for length in lengths]
         except (asyncio.IncompleteReadError, ConnectionError, ValueError) as error:
-            raise WorkerEnded from error
+            raise WorkerEndedError from error
         return document_of(answer, text, image)
 
     def stay(self) -> None:

@@ -9,8 +9,8 @@ from importlib import import_module
 import click
 
 from . import __version__
-from .commands.running import UnusableSettings, usable_settings
-from .errors import SettingsError, StoreUnavailable
+from .commands.running import UnusableSettingsError, usable_settings
+from .errors import SettingsError, StoreUnavailableError
 
 GROUPS = {
     "users": "users", "clients": "clients", "tokens": "tokens", "keys": "keys",
@@ -85,14 +85,14 @@ def serve(host: str, port: int, log_level: str, drain: int) -> None:
         telemetry.configure("mcp-oauth-dynamicclient")
         asyncio.run(probe())
         app = create_app(settings)
-    except StoreUnavailable as error:
+    except StoreUnavailableError as error:
         reason = error.__cause__
         click.echo(
             f"mcp-oauth-server: the store cannot be reached yet ({reason}); until it is, 503", err=True
         )
         app = create_app(settings)
     except SettingsError as error:
-        raise UnusableSettings(str(error)) from error
+        raise UnusableSettingsError(str(error)) from error
     gc.collect()
     gc.freeze()  # what was loaded at the start stays; no collection need look at it again
     run(app, settings, host=host, port=port, log_level=log_level, drain=drain)

@@ -12,7 +12,7 @@ from ._common import hop_checks_oauth as oauth
 from ._common.hop import Bearer, Reply, Verdict, well, wrong
 from .context import Context
 from .doctor_records import check_records, check_settings
-from .errors import StoreUnavailable
+from .errors import StoreUnavailableError
 from .settings import Settings, Shape
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -84,7 +84,7 @@ async def known_servers(ctx: Context) -> tuple[str, ...]:
     """The addresses of the servers that the edge has, or that the settings list."""
     try:
         names = await ctx.servers.names()
-    except StoreUnavailable:
+    except StoreUnavailableError:
         return ()  # which has been told
     return tuple(map(ctx.resources.of_server, names))
 

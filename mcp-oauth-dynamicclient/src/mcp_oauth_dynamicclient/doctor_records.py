@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ._common.hop import Verdict, well
 from ._common.hop_checks import check_https
 from .context import Context
-from .errors import StoreUnavailable
+from .errors import StoreUnavailableError
 from .login import local
 from .records import Grant
 from .settings import Settings
@@ -52,7 +52,7 @@ async def check_records(ctx: Context, *, made_at_start: bool = False) -> AsyncIt
         keys = {key.kid for key in await ctx.keys.published()}
         accounts = [(account.name, account.disabled) async for account in local.list_accounts(ctx.store)]
         grants = [Grant.model_validate(entry.value) async for entry in ctx.store.list("grant")]
-    except StoreUnavailable as error:
+    except StoreUnavailableError as error:
         what = f"the {kind} store cannot be used"
         yield TROUBLES["store is away"].found(what, str(error.__cause__ or error))
         return

@@ -186,7 +186,7 @@ class TemporarilyUnavailableError(OAuth2Error):
         return [*super().get_headers(), ("Retry-After", str(self.retry_after))]
 
 
-class StoreUnavailable(TemporarilyUnavailableError):
+class StoreUnavailableError(TemporarilyUnavailableError):
     """The store cannot be used: always 503, never 'valid' and never a false 401.
 
     `why` goes on after "The token store": what is wrong, as far as it is known. It is told to clients, so it

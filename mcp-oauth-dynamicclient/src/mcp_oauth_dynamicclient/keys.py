@@ -71,7 +71,7 @@ class KeyRing:
         return not 0 <= self._now() - self._read_at < FRESH
 
     async def refresh(self) -> None:
-        """Read the keys again unless that was done a moment ago. StoreUnavailable when it cannot be done."""
+        """Read the keys again unless that was done a moment ago. Raises StoreUnavailableError."""
         if self.stale:
             async with self._reading:
                 if self.stale:

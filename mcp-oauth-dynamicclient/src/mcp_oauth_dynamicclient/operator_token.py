@@ -30,7 +30,7 @@ class Pass:
 async def issued(ctx: Context, resource: str, purpose: str) -> AsyncIterator[Pass]:
     """A pass for `resource`, a canonical address; `purpose` is its client's name in the log.
 
-    Raises StoreUnavailable.
+    Raises StoreUnavailableError.
     """
     client = Client(client_id=f"{CLIENT_ID}:{purpose}", metadata={"client_name": purpose}, source="dynamic")
     grant = await grants.create(

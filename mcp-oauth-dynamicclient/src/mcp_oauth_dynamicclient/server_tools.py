@@ -10,7 +10,7 @@ from typing import Any
 
 from ._common.server_tools import digested_again
 from .context import Context
-from .errors import StoreUnavailable
+from .errors import StoreUnavailableError
 from .store.base import Entry
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Tools:
 
 
 async def note(ctx: Context, resource: str, told: object) -> None:
-    """Keep what the server of a resource told of its tools. StoreUnavailable."""
+    """Keep what the server of a resource told of its tools. Raises StoreUnavailableError."""
     kept = digested_again(told)
     if kept is not None and "/" not in ctx.resources.name(resource):
         await ctx.store.put("tools", resource, kept, expires_at=ctx.now() + ctx.settings.server_lifetime)
@@ -71,7 +71,7 @@ async def of_server(ctx: Context, resource: str) -> Tools | None:
     try:
         async with asyncio.timeout(PATIENCE):
             return _read(await ctx.store.get("tools", resource))
-    except (TimeoutError, StoreUnavailable) as error:
+    except (TimeoutError, StoreUnavailableError) as error:
         _without(error)
         return None
 
@@ -84,12 +84,12 @@ async def of_all(ctx: Context) -> dict[str, Tools]:
             async for entry in ctx.store.list("tools"):
                 if (tools := _read(entry)) is not None:
                     found[entry.key] = tools
-    except (TimeoutError, StoreUnavailable) as error:
+    except (TimeoutError, StoreUnavailableError) as error:
         _without(error)
     return found
 
 
-def _without(error: TimeoutError | StoreUnavailable) -> None:
+def _without(error: TimeoutError | StoreUnavailableError) -> None:
     late = isinstance(error, TimeoutError)
     reason = f"it took longer than {PATIENCE:g} s" if late else error.__cause__ or error
     log.warning("a page goes without the tools: %s", reason)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from .errors import StoreUnavailable
+from .errors import StoreUnavailableError
 from .settings import Settings, Shape
 from .store.recent import RecentStore
 
@@ -65,10 +65,10 @@ class Servers(Protocol):
     """Whether anybody is asked; otherwise a server's health is not known."""
 
     async def presence(self, name: str) -> Presence:
-        """StoreUnavailable when the store would have to say."""
+        """Where a server stands. Raises StoreUnavailableError when the store would have to say."""
 
     async def names(self) -> list[str]:
-        """Every server that is known, here or away. StoreUnavailable as above."""
+        """Every server that is known, here or away. Raises StoreUnavailableError."""
 
     async def aclose(self) -> None: ...
 
@@ -176,7 +176,7 @@ class RoutedServers:
             if not self._failing:
                 log.warning("the edge's routes cannot be read: %s: %s", type(error).__name__, error)
             self._failing = True
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             log.warning("the names of servers cannot be kept: %s", error.__cause__)
         else:
             self._failing = False

@@ -48,7 +48,7 @@ class Statements:
     async def about(self, grant: Grant, token: Mapping[str, Any], resource: str) -> str:
         """The statement, for one server, on whom a grant and an access token of it belong to.
 
-        Of the token's claims, `jti` and `scope` count. StoreUnavailable when there is no key to sign with.
+        Of the token's claims, `jti` and `scope` count. Raises StoreUnavailableError if no key can sign.
         """
         jti = str(token["jti"])
         minute = int(self._now()) // MINUTE

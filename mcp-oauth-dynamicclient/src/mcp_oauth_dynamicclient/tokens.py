@@ -74,7 +74,7 @@ class Tokens:
     async def verify(self, token: str) -> dict[str, Any]:
         """The claims of an access token of ours that has not expired; InvalidTokenError says what is wrong.
 
-        Audience and revocation are the caller's to check. StoreUnavailable when the keys cannot be read.
+        Audience and revocation are the caller's to check. StoreUnavailableError when the keys cannot be read.
         """
         if self._keys.stale:
             await self._keys.refresh()

@@ -30,7 +30,8 @@ class Shown:
 async def visible(ctx: Context, request: Request, client: str, host: str) -> list[Shown] | None:
     """The servers, or None for somebody who may not see them.
 
-    `client` is the address of who asks, `host` the name by which the gateway was asked. StoreUnavailable.
+    `client` is the address of who asks, `host` the name by which the gateway was asked. Raises
+    StoreUnavailableError.
     """
     # Some answers that name servers are ones that pages of other origins may read. A browser says the origin
     # of such a page even where it knows no Fetch Metadata, and none when a person goes to an address.

@@ -24,7 +24,13 @@ from mcp_oauth_dynamicclient.clients.documents import (
     UnusableDocumentError,
     wellknown,
 )
-from mcp_oauth_dynamicclient.clients.fetch import AddressRefused, Fetcher, FetchError, Resolver, freshness
+from mcp_oauth_dynamicclient.clients.fetch import (
+    AddressRefusedError,
+    Fetcher,
+    FetchError,
+    Resolver,
+    freshness,
+)
 
 from ..answering import Answering
 from ..support import Clock
@@ -206,7 +212,7 @@ async def test_the_name_is_resolved_once_so_that_a_second_answer_cannot_lead_ins
     assert (await fetcher.get(ID)).value == DOCUMENT
     assert asked == ["client.example"]
     assert [request.url.host for request in internet.connections] == ["93.184.216.34"]
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         await fetcher.get(ID)
     assert len(internet.connections) == 1
 
@@ -228,7 +234,7 @@ async def test_a_real_resolver_and_a_real_socket_never_reach_loopback() -> None:
         return await resolver("localhost", port)
 
     async with server:
-        with pytest.raises(AddressRefused):
+        with pytest.raises(AddressRefusedError):
             await Fetcher(resolve=names, connector=ToPort(port)).get(ID)
         assert not connected.is_set()
         # The same fetch does arrive when loopback is allowed, so the refusal above is what stopped it.

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from mcp_oauth_dynamicclient.endpoints.device_page import CODES_PER_HOUR
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.servers import Presence
 
 from ..support import Clock
@@ -77,7 +77,7 @@ class Walks:
         return await (await self.place.visitor()).get(self.place.url(redirect_uri="https://evil.example/"))
 
     async def the_store_is_away(self) -> httpx.Response:
-        away = StoreUnavailable()
+        away = StoreUnavailableError()
         async with self.broken(type(self.place.ctx.clients), "find", away) as visitor:
             return await visitor.get(self.place.url())
 
@@ -159,7 +159,7 @@ class Walks:
         with self.patch.context() as patch:
 
             async def begin(*_: object) -> str:
-                raise StoreUnavailable
+                raise StoreUnavailableError
 
             patch.setattr(provider, "begin", begin)
             return await visitor.http.get(Web.refresh(page))
@@ -216,14 +216,14 @@ class Walks:
         return await (await self.place.visitor()).http.get("/consent", headers=HTML)
 
     async def the_store_is_away_at_a_server(self) -> httpx.Response:
-        async with self.broken(self.place.ctx.servers, "presence", StoreUnavailable()) as visitor:
+        async with self.broken(self.place.ctx.servers, "presence", StoreUnavailableError()) as visitor:
             return await visitor.http.get("/time/mcp", headers=HTML)
 
     async def the_edge_has_not_answered(self) -> httpx.Response:
         return await self._undecided("/time/mcp", HTML)
 
     async def the_store_is_away_at_the_gate(self) -> httpx.Response:
-        async with self.broken(self.place.ctx.servers, "presence", StoreUnavailable()) as visitor:
+        async with self.broken(self.place.ctx.servers, "presence", StoreUnavailableError()) as visitor:
             return await visitor.http.get("/verify", headers=self._at_the_gate)
 
     async def the_edge_has_not_answered_the_gate(self) -> httpx.Response:

@@ -160,10 +160,10 @@ async def test_without_state_none_is_returned(place: Place, visitor: Visitor, we
 async def test_the_store_being_away_is_a_page_with_503(
     place: Place, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mcp_oauth_dynamicclient.errors import StoreUnavailable
+    from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 
     async def away(*_: object) -> None:
-        raise StoreUnavailable
+        raise StoreUnavailableError
 
     monkeypatch.setattr(place.ctx.clients, "find", away)
     response = await visitor.http.get(place.url())

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from mcp_oauth_dynamicclient.errors import StoreUnavailable, TemporarilyUnavailableError
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError, TemporarilyUnavailableError
 from mcp_oauth_dynamicclient.pages import refuse_error
 
 from ..support import Clock
@@ -121,7 +121,7 @@ async def test_a_store_that_is_away_tells_the_log_why(
     place: Place, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> None:
-        raise StoreUnavailable from OSError("disk full")
+        raise StoreUnavailableError from OSError("disk full")
 
     monkeypatch.setattr(type(place.ctx.clients), "find", away)
     page = await visitor.get(place.url())

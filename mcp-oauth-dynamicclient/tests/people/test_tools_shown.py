@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mcp_oauth_dynamicclient import server_tools
-from mcp_oauth_dynamicclient.errors import StoreUnavailable
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.store.base import Entry
 
 from .support import OpenPlace, Place, Visitor
@@ -105,7 +105,7 @@ async def test_a_page_goes_without_where_they_cannot_be_read(
 
     def away(kind: Any, owner: str | None = None) -> AsyncIterator[Entry]:
         if kind == "tools":
-            raise StoreUnavailable from OSError("away")
+            raise StoreUnavailableError from OSError("away")
         return listing(kind, owner)
 
     monkeypatch.setattr(place.ctx.store, "list", away)

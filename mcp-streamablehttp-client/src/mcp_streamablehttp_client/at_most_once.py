@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .errors import BrokenStream, ClientError, OutcomeUnknown
+from .errors import BrokenStreamError, ClientError, OutcomeUnknownError
 from .jsonrpc import Message
 
 PAUSES = (0.1, 1.0)
@@ -65,11 +65,11 @@ async def with_repeats(message: Message, attempt: Callable[[], Awaitable[None]])
     for pause in pauses:
         try:
             return await attempt()
-        except (OutcomeUnknown, BrokenStream):
+        except (OutcomeUnknownError, BrokenStreamError):
             await asyncio.sleep(pause)
     try:
         return await attempt()
-    except BrokenStream as failure:
+    except BrokenStreamError as failure:
         if pauses or not message.ids:
             raise
         raise ClientError(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from .errors import ClientError, WrongEra, describe
+from .errors import ClientError, WrongEraError, describe
 from .handshake import HandshakeEra
 from .host import TOO_LONG, Host
 from .jsonrpc import INVALID_REQUEST, PARSE_ERROR, Message, encode, error, parse
@@ -155,7 +155,7 @@ class Bridge:
             return
         try:
             await era.send(call)
-        except WrongEra as wrong:
+        except WrongEraError as wrong:
             if pinned is not None or not await self._translate(call):
                 await wrong.refusal()
 

@@ -61,7 +61,7 @@ _DISCOVER = {
 }
 
 
-class _NoAnswer(Exception):
+class _NoAnswerError(Exception):
     """No HTTP answer was had; the text is the library's own."""
 
 
@@ -91,7 +91,7 @@ class Doctor:
         loopback = is_loopback(urlsplit(self._url).hostname)
         try:
             opened = await self._post(_INITIALIZE)
-        except _NoAnswer as problem:
+        except _NoAnswerError as problem:
             yield check.check_https(self._url, loopback=loopback, problem=str(problem))
             return
         yield check.check_https(self._url, loopback=loopback)
@@ -317,7 +317,7 @@ class Doctor:
                 reply = await self._ask(
                     method, guess, json=_INITIALIZE if method == "POST" else None, headers=self._headers()
                 )
-            except _NoAnswer:
+            except _NoAnswerError:
                 continue
             if check.is_server(reply):
                 return guess
@@ -369,7 +369,7 @@ class Doctor:
         return checked(server.get(name), name, self._url)
 
     async def _ask(self, method: str, url: str, **parts: Any) -> Reply:
-        """Raises _NoAnswer."""
+        """Raises _NoAnswerError."""
         try:
             async with (
                 asyncio.timeout(SECONDS),
@@ -388,7 +388,7 @@ class Doctor:
                         break
                 return reply
         except (httpx.HTTPError, httpx.InvalidURL, AddressError, TimeoutError) as problem:
-            raise _NoAnswer(str(problem) or type(problem).__name__) from problem
+            raise _NoAnswerError(str(problem) or type(problem).__name__) from problem
 
 
 async def examine(
@@ -401,5 +401,5 @@ async def examine(
         async for verdict in doctor.examine():
             last = verdict
             yield verdict
-    except (_NoAnswer, ClientError, ValueError) as problem:
+    except (_NoAnswerError, ClientError, ValueError) as problem:
         yield check.broke_off(last, str(problem))

@@ -12,11 +12,11 @@ class ClientError(Exception):
     """Base of all errors of this package; the text is one clear sentence without secrets."""
 
 
-class Unreachable(ClientError):
+class UnreachableError(ClientError):
     """No HTTP answer could be had from the server."""
 
 
-class NotConnected(Unreachable):
+class NotConnectedError(UnreachableError):
     """There is no connection, so the server has not seen the request.
 
     `passing` says that trying again soon may help: the server was there but took no connection.
@@ -27,26 +27,26 @@ class NotConnected(Unreachable):
         self.passing = passing
 
 
-class OutcomeUnknown(Unreachable):
+class OutcomeUnknownError(UnreachableError):
     """A request was sent and its answer is lost (RFC 9110 section 9.2.2)."""
 
     def __init__(self, what_happened: str) -> None:
         super().__init__(f"{what_happened}; whether the server acted on the request is not known.")
 
 
-class BrokenStream(ClientError):
+class BrokenStreamError(ClientError):
     """The connection ended in the middle of an answer."""
 
 
-class MessageTooLarge(ClientError):
+class MessageTooLargeError(ClientError):
     """A message exceeded the stated cap."""
 
 
-class SignInFailed(ClientError):
+class SignInError(ClientError):
     """The OAuth sign-in could not be completed."""
 
 
-class NotNow(SignInFailed):
+class NotNowError(SignInError):
     """An authorization server, or something before it, gave no answer that the protocol knows.
 
     Nothing is given up for it: tokens, codes and registrations stay, and the next call tries again.
@@ -59,11 +59,11 @@ class NotNow(SignInFailed):
         self.error = error
 
 
-class DiscoveryFailed(SignInFailed):
+class DiscoveryError(SignInError):
     """The server's or its authorization server's metadata is missing, wrong or unsafe."""
 
 
-class OAuthRefused(SignInFailed):
+class OAuthRefusedError(SignInError):
     """An OAuth endpoint answered with an error (RFC 6749 §5.2)."""
 
     def __init__(self, error: str, text: str) -> None:
@@ -71,7 +71,7 @@ class OAuthRefused(SignInFailed):
         self.error = error
 
 
-class WrongEra(ClientError):
+class WrongEraError(ClientError):
     """The server refused a message as one that speaks the other era does.
 
     `refusal` gives the server's own words to the host, when nobody speaks the other era either.

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from .at_most_once import repeatable, with_repeats
-from .errors import BrokenStream, ClientError, WrongEra
+from .errors import BrokenStreamError, ClientError, WrongEraError
 from .http1 import Headers, Response
 from .http1.response import SHORT
 from .http_sse import HttpSse
@@ -77,7 +77,7 @@ class HandshakeEra:
                 self._sse = older
                 await older.send(call)
             elif refuses_the_handshake(response.status, rpc_error(refusal)):
-                raise WrongEra(lambda: self._relay.refuse(call, response, refusal))
+                raise WrongEraError(lambda: self._relay.refuse(call, response, refusal))
             else:
                 await self._relay.refuse(call, response, refusal)
             return
@@ -118,9 +118,9 @@ class HandshakeEra:
                 await self._session.check()
 
     def _opened(self, call: Call, answer: Any, raw: bytes) -> bytes:
-        """Raises WrongEra for a refusal that came with 200."""
+        """Raises WrongEraError for a refusal that came with 200."""
         if call.reads and isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-            raise WrongEra(lambda: self._relay.pass_on(raw, call))
+            raise WrongEraError(lambda: self._relay.pass_on(raw, call))
         self._session.opened(answer)
         return raw
 
@@ -160,7 +160,7 @@ class HandshakeEra:
                         await response.discard()
                         raise failure
                     await self._relay.read(call, response)
-                except BrokenStream as broken:
+                except BrokenStreamError as broken:
                     failure = broken
                 if call.last_event_id != before:
                     attempts = 0
@@ -208,7 +208,7 @@ class HandshakeEra:
                         return
                     if says_unknown(response.status, refusal):
                         await self._session.reopen(generation)
-            except BrokenStream:
+            except BrokenStreamError:
                 log.debug("the server's stream ended")
             except ClientError as error:
                 log.info("%s", error)

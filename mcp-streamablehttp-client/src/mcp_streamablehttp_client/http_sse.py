@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 from ._common.event_stream import Event, EventParser
 from .at_most_once import repeatable, with_repeats
-from .errors import BrokenStream, ClientError, OutcomeUnknown
+from .errors import BrokenStreamError, ClientError, OutcomeUnknownError
 from .http1 import Headers, Target
 from .jsonrpc import Message, answered_ids, encode
 from .relay import Call, Relay
@@ -96,7 +96,7 @@ class HttpSse:
             if call.waiting:
                 await self._answer(done)
             if call.waiting and not call.cancelled:
-                raise OutcomeUnknown("The server's stream ended before the answer")
+                raise OutcomeUnknownError("The server's stream ended before the answer")
         finally:
             self._waiting.discard(done)
             call.on_answer = heard
@@ -113,7 +113,7 @@ class HttpSse:
                 return
             except TimeoutError as error:
                 if loop.time() - self._heard >= silence:
-                    raise OutcomeUnknown(f"The server sent nothing for {silence:g} s") from error
+                    raise OutcomeUnknownError(f"The server sent nothing for {silence:g} s") from error
 
     async def _connected(self, message: Message) -> Target:
         """Where to send; opens the stream when there is none, and a session for what needs one."""
@@ -152,7 +152,7 @@ class HttpSse:
                 self._heard = asyncio.get_running_loop().time()
                 for event in events_in(chunk, parser):
                     self._take(event, endpoint)
-        except BrokenStream as end:
+        except BrokenStreamError as end:
             log.debug("%s", end)
         except ClientError as problem:
             if not endpoint.done():

@@ -9,7 +9,7 @@ from . import which_era
 from ._common.mirror import Mirror
 from ._common.mirrored_headers import HEADER_MISMATCH
 from .at_most_once import repeatable, with_repeats
-from .errors import ClientError, WrongEra
+from .errors import ClientError, WrongEraError
 from .http1 import Headers, Response
 from .jsonrpc import Message, answered_ids, encode, rpc_error
 from .relay import Call, Relay
@@ -40,7 +40,7 @@ class ModernEra:
         call.on_answer = lambda answer, raw: self._answered(call, answer, raw)
         try:
             await with_repeats(call.message, lambda: self._exchange(call))
-        except WrongEra as suspicion:
+        except WrongEraError as suspicion:
             discovers = call.message.method == "server/discover"
             if not discovers and not await self._is_handshakes(call.message):
                 self._known = True
@@ -58,18 +58,18 @@ class ModernEra:
             body = b"" if response.status == 200 else await response.read()
         if response.status >= 300:
             if not self._known and which_era.may_be_the_other(message, response.status, rpc_error(body)):
-                raise WrongEra(lambda: self._relay.refuse(call, response, body))
+                raise WrongEraError(lambda: self._relay.refuse(call, response, body))
             await self._relay.refuse(call, response, body)
         elif message.ids:
             patient = message.method == "subscriptions/listen"
             await self._relay.read(call, response, patient=patient)
 
     def _answered(self, call: Call, answer: Any, raw: bytes) -> bytes:
-        """Looks at an answer with 200. Raises WrongEra: as a whole it is given to the host then, when the
-        other era is not spoken either."""
+        """Take in an answer with 200. Raises WrongEraError, with which the host gets the whole answer when
+        the server does not speak the other era either."""
         if not self._known and isinstance(answer, dict):
             if call.reads and which_era.may_be_the_other(call.message, 200, answer):
-                raise WrongEra(lambda: self._relay.pass_on(raw, call))
+                raise WrongEraError(lambda: self._relay.pass_on(raw, call))
             self._known = which_era.is_modern(answer)
         return self._listed(answer, raw) if call.message.method == "tools/list" else raw
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import h11
 
-from .errors import NotConnected
+from .errors import NotConnectedError
 from .settings import is_loopback
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Proxy:
         return [("Proxy-Authorization", f"Basic {login}")]
 
     async def tunnel(self, wire: Wire, host: str, port: int) -> None:
-        """A way through to the host, which the proxy looks up; raises NotConnected when it refuses."""
+        """A way through to the host, which the proxy looks up; raises NotConnectedError when it refuses."""
         await (self._socks(wire, host, port) if self.socks else self._connect(wire, host, port))
 
     async def _connect(self, wire: Wire, host: str, port: int) -> None:
@@ -83,8 +83,8 @@ class Proxy:
         wire.write(protocol.data_to_send())
         return protocol.receive_data(await wire.read())
 
-    def _refused(self, host: str) -> NotConnected:
-        return NotConnected(f"The proxy {self.host}:{self.port} refused to connect to {host}.")
+    def _refused(self, host: str) -> NotConnectedError:
+        return NotConnectedError(f"The proxy {self.host}:{self.port} refused to connect to {host}.")
 
 
 def proxy_for(tls: bool, host: str, port: int) -> Proxy | None:
@@ -101,7 +101,7 @@ def proxy_for(tls: bool, host: str, port: int) -> Proxy | None:
         return None
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise NotConnected(
+        raise NotConnectedError(
             "The proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY must be an http:// or socks5:// address."
         )
     login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None

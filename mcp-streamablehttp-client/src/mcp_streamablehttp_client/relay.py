@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from .errors import BrokenStream, ClientError
+from .errors import BrokenStreamError, ClientError
 from .host import Output
 from .http1 import Response
 from .jsonrpc import INTERNAL_ERROR, Id, Message, answered_ids, encode, error, one_line, rpc_error
@@ -98,7 +98,7 @@ class Relay:
         finally:
             response.close()
         if call.waiting and not call.cancelled:
-            raise BrokenStream("The server ended its answer without a result.")
+            raise BrokenStreamError("The server ended its answer without a result.")
 
     def hand_over(self, raw: bytes, source: Call | None) -> None:
         """To the host; `source` is the call in whose answer it came."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 
-from ._common.event_stream import Event, EventParser, EventTooLarge
-from .errors import ClientError, MessageTooLarge
+from ._common.event_stream import Event, EventParser, EventTooLargeError
+from .errors import ClientError, MessageTooLargeError
 from .http1 import Response
 from .settings import MAX_MESSAGE_BYTES
 
@@ -36,8 +36,8 @@ async def read_messages(response: Response, *, patient: bool = False) -> AsyncGe
 
 
 def events_in(chunk: bytes, parser: EventParser) -> Iterator[Event]:
-    """The events that a chunk completes. Raises MessageTooLarge."""
+    """The events that a chunk completes. Raises MessageTooLargeError."""
     try:
         yield from parser.feed(chunk)
-    except EventTooLarge as problem:
-        raise MessageTooLarge(f"The server sent {problem}.") from problem
+    except EventTooLargeError as problem:
+        raise MessageTooLargeError(f"The server sent {problem}.") from problem

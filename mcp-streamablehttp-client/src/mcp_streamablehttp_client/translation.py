@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from . import __version__
 from ._common import jsonrpc
-from ._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelled
+from ._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelledError
 from ._common.envelope import envelope_of, wrap
 from ._common.handshake_to_modern import HandshakeToModern
 from ._common.introduction import initialize_from_discover, speaks_modern
@@ -112,7 +112,7 @@ class RemoteChannel:
                     call.task.cancel()
             else:
                 self.notify(Message.cancellation(turn.id, reason))
-        turn.settle(TurnCancelled(reason))
+        turn.settle(TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         self.cancel(turn, reason)
@@ -218,7 +218,7 @@ class Translated:
     def _answered(self, turn: Turn) -> None:
         try:
             response = turn.response()
-        except TurnCancelled:
+        except TurnCancelledError:
             return
         except ChannelError as problem:
             response = turn.message.refused(jsonrpc.INTERNAL_ERROR, str(problem))
@@ -302,6 +302,6 @@ async def _asked(remote: RemoteChannel, message: Message) -> Message | None:
     remote.call(turn)
     try:
         return await turn.answered()
-    except (ChannelError, TurnCancelled) as problem:
+    except (ChannelError, TurnCancelledError) as problem:
         log.debug("%s: %s", message.method, problem)
         return None

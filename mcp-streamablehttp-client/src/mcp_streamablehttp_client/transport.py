@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from . import USER_AGENT
-from .errors import ClientError, SignInFailed
+from .errors import ClientError, SignInError
 from .http1 import Headers, HttpClient, Response, Target
 from .http1.content_coding import ACCEPT_ENCODING
 from .http1.cookies import Cookies
@@ -36,10 +36,10 @@ class Authorization(Protocol):
         """The DPoP proof for one request with this token; None where it is a bearer token."""
 
     async def unauthorized(self, token: str | None, challenge: Challenge) -> None:
-        """After 401: have another token, or raise SignInFailed."""
+        """After 401: have another token, or raise SignInError."""
 
     async def insufficient_scope(self, token: str | None, challenge: Challenge) -> None:
-        """After 403: have a token of more scope, or raise SignInFailed."""
+        """After 403: have a token of more scope, or raise SignInError."""
 
     @property
     def waits_at(self) -> str | None:
@@ -122,7 +122,7 @@ class Transport:
                 await self._authorization.unauthorized(token, bearer_challenge(response.challenges))
             elif response.status == 401:
                 await response.discard()
-                raise SignInFailed(
+                raise SignInError(
                     f"{self.authority} refuses the token that its own authorization server just "
                     "issued; the server's operator has to look into it."
                 )

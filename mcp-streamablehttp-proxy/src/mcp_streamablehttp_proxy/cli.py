@@ -15,7 +15,7 @@ from . import __version__, logs
 from ._common import telemetry
 from ._common.public_url import PublicUrl
 from ._common.replica_set import replica_settings
-from ._common.serving import CannotListen, listen
+from ._common.serving import CannotListenError, listen
 from ._common.settings import SettingsError, comma_list
 from .api_keys import api_keys
 from .app import create_app
@@ -281,7 +281,7 @@ def main(
         app = create_app(servers=configuration.servers, settings=settings)
         app.hub.broken = configuration.broken
         sock = listen(host, port)
-    except (SettingsError, CannotListen) as problem:
+    except (SettingsError, CannotListenError) as problem:
         click.echo(f"mcp-streamablehttp-proxy: {problem}", err=True)
         sys.exit(2)
     logs.configure(log_level, log_format or ("text" if sys.stderr.isatty() else "json"), log_file)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ._common import jsonrpc
-from ._common.channel import ChannelError, Unavailable
+from ._common.channel import ChannelError, UnavailableError
 from ._common.identity_header import REVOKED
 from ._common.jsonrpc import Kind, Message, MessageError
 from ._common.replica_set import ReplicaSet
@@ -24,7 +24,17 @@ from .security import Guard
 from .server.pool import Pool
 from .settings import Server, Settings
 from .tool_calls import ToolCalls
-from .wire.http import Disconnected, Headers, Receive, Refused, Request, Scope, Send, read_body, read_headers
+from .wire.http import (
+    DisconnectedError,
+    Headers,
+    Receive,
+    RefusedError,
+    Request,
+    Scope,
+    Send,
+    read_body,
+    read_headers,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +90,20 @@ class Endpoint:
                 await self._streamable(request)
             else:
                 await self._http_sse(self.http_sse, place, request, scope)
-        except Disconnected:
+        except DisconnectedError:
             self._note_unsent(request, "cancelled")
             return
-        except Refused as refusal:
+        except RefusedError as refusal:
             await self._refuse(request, refusal)
         except MessageError as problem:
-            await self._refuse(request, Refused(400, problem.code, problem.reason))
-        except Unavailable as problem:
+            await self._refuse(request, RefusedError(400, problem.code, problem.reason))
+        except UnavailableError as problem:
             retry = [(b"retry-after", b"%d" % problem.retry_after)]
-            await self._refuse(request, Refused(503, jsonrpc.INTERNAL_ERROR, str(problem), headers=retry))
+            await self._refuse(
+                request, RefusedError(503, jsonrpc.INTERNAL_ERROR, str(problem), headers=retry)
+            )
         except ChannelError as problem:
-            await self._refuse(request, Refused(502, jsonrpc.INTERNAL_ERROR, str(problem)))
+            await self._refuse(request, RefusedError(502, jsonrpc.INTERNAL_ERROR, str(problem)))
         finally:
             self._active -= 1
             if self._quiet is not None and not self._active:
@@ -170,7 +182,7 @@ class Endpoint:
                     await self._quiet.wait()
         await self.close()
 
-    async def _refuse(self, request: Request, refusal: Refused) -> None:
+    async def _refuse(self, request: Request, refusal: RefusedError) -> None:
         if request.status:
             log.warning("answer cut short", extra={"server": self.server.name, "reason": refusal.reason})
             return
@@ -197,14 +209,14 @@ def _messages(body: bytes) -> list[Message]:
 
 def _check_content(headers: Headers) -> None:
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Refused(415, -32600, "Content-Encoding is not supported; send the body as it is")
+        raise RefusedError(415, -32600, "Content-Encoding is not supported; send the body as it is")
     value = headers.get(b"content-type", b"")
     if value != b"application/json" and value.partition(b";")[0].strip().lower() != b"application/json":
-        raise Refused(415, -32600, "Content-Type must be application/json")
+        raise RefusedError(415, -32600, "Content-Type must be application/json")
 
 
-def _not_allowed(allow: bytes) -> Refused:
-    return Refused(405, -32600, "method not allowed", headers=[(b"allow", allow)])
+def _not_allowed(allow: bytes) -> RefusedError:
+    return RefusedError(405, -32600, "method not allowed", headers=[(b"allow", allow)])
 
 
 def _says_modern(request: Request) -> bool:

@@ -20,15 +20,15 @@ from .session.streams import STANDING, Stream, parse_event_id
 from .settings import Server, Settings
 from .tool_calls import ToolCalls
 from .wire import trace
-from .wire.http import Refused, Request, accepts, event
+from .wire.http import RefusedError, Request, accepts, event
 
 _SESSION = b"mcp-session-id"
 _GONE = "session not found: it ended, or never was; send initialize again"
 
 
 class HandshakeEra:
-    """Answers POST, GET and DELETE of sessions. Each raises Refused, MessageError, ChannelError
-    or Disconnected, when nothing was answered."""
+    """Answers POST, GET and DELETE of sessions. Each raises RefusedError, MessageError, ChannelError
+    or DisconnectedError, when nothing was answered."""
 
     def __init__(
         self, server: Server, settings: Settings, pool: Pool, metrics: ServerMetrics, calls: ToolCalls
@@ -45,10 +45,10 @@ class HandshakeEra:
     def _session(self, request: Request) -> Session:
         id_ = request.headers.get(_SESSION)
         if id_ is None:
-            raise Refused(400, INVALID_REQUEST, "Mcp-Session-Id is missing; send initialize first")
+            raise RefusedError(400, INVALID_REQUEST, "Mcp-Session-Id is missing; send initialize first")
         session = self.sessions.get(id_, request.principal)
         if session is None:
-            raise Refused(404, INVALID_REQUEST, _GONE)
+            raise RefusedError(404, INVALID_REQUEST, _GONE)
         return session
 
     async def open(
@@ -82,7 +82,9 @@ class HandshakeEra:
     async def post(self, request: Request) -> None:
         json, sse = accepts(request.headers)
         if not json and not sse:
-            raise Refused(406, INVALID_REQUEST, "Accept must list application/json and text/event-stream")
+            raise RefusedError(
+                406, INVALID_REQUEST, "Accept must list application/json and text/event-stream"
+            )
         body = request.body
         if body.lstrip(b" \t\r\n")[:1] == b"[":
             await self._batch(request, json, sse)
@@ -106,7 +108,7 @@ class HandshakeEra:
     async def _initialize(self, request: Request, message: Message, json: bool) -> None:
         if _SESSION in request.headers:
             self._session(request)
-            raise Refused(400, INVALID_REQUEST, "this session is initialized already")
+            raise RefusedError(400, INVALID_REQUEST, "this session is initialized already")
         opening = asyncio.ensure_future(self.open(message, request.principal))
         gone = asyncio.ensure_future(request.disconnected())
         try:
@@ -166,9 +168,9 @@ class HandshakeEra:
         session = self._session(request)
         if session.version not in ("2025-03-26", "2024-11-05"):
             reason = f"protocol version {session.version} has no batches; send one message at a time"
-            raise Refused(400, INVALID_REQUEST, reason)
+            raise RefusedError(400, INVALID_REQUEST, reason)
         if any(item.method == "initialize" for item in items):
-            raise Refused(400, INVALID_REQUEST, "initialize must not be part of a batch")
+            raise RefusedError(400, INVALID_REQUEST, "initialize must not be part of a batch")
         session.active += 1
         try:
             channel = await channel_of(session)
@@ -204,12 +206,12 @@ class HandshakeEra:
 
     async def get(self, request: Request) -> None:
         if not accepts(request.headers)[1]:
-            raise Refused(406, INVALID_REQUEST, "Accept must list text/event-stream")
+            raise RefusedError(406, INVALID_REQUEST, "Accept must list text/event-stream")
         session = self._session(request)
         last = request.headers.get(b"last-event-id")
         resumed = parse_event_id(last) if last else None
         if last and resumed is None:
-            raise Refused(400, INVALID_REQUEST, "Last-Event-ID is none that this session sent")
+            raise RefusedError(400, INVALID_REQUEST, "Last-Event-ID is none that this session sent")
         stream = session.standing
         sequence = stream.sent
         if resumed is not None:
@@ -240,7 +242,7 @@ def finished(number: int) -> Stream:
 
 
 async def pass_on(session: Session, message: Message) -> None:
-    """A notification or an answer, to the session's server. Raises ChannelError, Refused."""
+    """A notification or an answer, to the session's server. Raises ChannelError, RefusedError."""
     channel = await channel_of(session)
     if message.kind is Kind.RESPONSE:
         channel.answer(message, session)
@@ -255,7 +257,7 @@ async def channel_of(session: Session) -> Channel:
         return await session.channel()
     except ChannelError as error:
         if session.ended is not None:
-            raise Refused(404, INVALID_REQUEST, _GONE) from error
+            raise RefusedError(404, INVALID_REQUEST, _GONE) from error
         raise
 
 

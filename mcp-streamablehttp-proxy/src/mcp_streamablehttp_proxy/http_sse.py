@@ -15,7 +15,7 @@ import time
 from urllib.parse import parse_qs
 
 from ._common import jsonrpc
-from ._common.channel import ChannelError, Turn, TurnCancelled, Unavailable
+from ._common.channel import ChannelError, Turn, TurnCancelledError, UnavailableError
 from ._common.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Kind, Message, MessageError
 from .handshake_era import HandshakeEra, channel_of, pass_on
 from .metrics import ServerMetrics
@@ -26,7 +26,7 @@ from .session.streams import STANDING, Stream
 from .settings import Server, Settings
 from .tool_calls import ToolCalls
 from .wire import trace
-from .wire.http import Refused, Request, accepts, event
+from .wire.http import RefusedError, Request, accepts, event
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ class HttpSse:
         self._links: dict[str, Link] = {}
 
     async def get(self, request: Request, messages: str) -> None:
-        """Open a stream, whose client posts to the path `messages`. Raises Refused, Unavailable."""
+        """Open a stream, whose client posts to the path `messages`. Raises RefusedError, UnavailableError."""
         if not accepts(request.headers)[1]:
-            raise Refused(406, INVALID_REQUEST, "Accept must list text/event-stream")
+            raise RefusedError(406, INVALID_REQUEST, "Accept must list text/event-stream")
         self._check_room(request.principal)
         link = Link(self, request.principal)
         self._links[link.id] = link
@@ -87,19 +87,19 @@ class HttpSse:
     async def post(self, request: Request, query: bytes) -> None:
         """Accept what belongs to a stream of the same user, all of it or nothing.
 
-        Raises Refused, MessageError, and Unavailable where so much would not fit beside what waits.
+        Raises RefusedError, MessageError, and UnavailableError where so much would not fit beside what waits.
         """
         named = parse_qs(query.decode("latin-1")).get("session_id", [])
         link = self._links.get(named[0]) if len(named) == 1 else None
         if link is None or link.principal != request.principal:
-            raise Refused(404, INVALID_REQUEST, _GONE)
+            raise RefusedError(404, INVALID_REQUEST, _GONE)
         body = request.body
         batch = jsonrpc.split_batch(body) if body.lstrip(b" \t\r\n")[:1] == b"[" else [body]
         messages = [trace.carry(request.headers, jsonrpc.parse(item)) for item in batch]
         if len(messages) > _WAITING:
-            raise Refused(413, INVALID_REQUEST, f"a batch must not have more than {_WAITING} messages")
+            raise RefusedError(413, INVALID_REQUEST, f"a batch must not have more than {_WAITING} messages")
         if link.inbox.qsize() + len(messages) > _WAITING:
-            raise Unavailable("too many messages of this stream wait to be read", self.server.wait)
+            raise UnavailableError("too many messages of this stream wait to be read", self.server.wait)
         for message in messages:
             link.inbox.put_nowait(message)
             request.sent += (message.id or b"",)
@@ -114,7 +114,7 @@ class HttpSse:
         most = self.server.max_sessions
         mine = sum(link.principal == principal for link in self._links.values())
         if len(self._links) >= most or (principal and mine >= max(1, most // SHARE)):
-            raise Unavailable(f"server {self.server.name} has too many event streams", self.server.wait)
+            raise UnavailableError(f"server {self.server.name} has too many event streams", self.server.wait)
 
 
 class Link:
@@ -144,7 +144,7 @@ class Link:
             started = time.monotonic()
             try:
                 await self._take(message)
-            except (ChannelError, Refused, MessageError) as problem:
+            except (ChannelError, RefusedError, MessageError) as problem:
                 if message.kind is Kind.REQUEST:
                     code = problem.code if isinstance(problem, MessageError) else jsonrpc.INTERNAL_ERROR
                     self._transport.calls.unsent(message, self.principal, "failed", started)
@@ -199,7 +199,7 @@ class Link:
         session.active -= 1
         session.touch()
         self._transport.metrics.latency.observe(time.monotonic() - turn.started)
-        if not isinstance(turn.outcome, TurnCancelled):  # who cancelled waits for nothing
+        if not isinstance(turn.outcome, TurnCancelledError):  # who cancelled waits for nothing
             self._say(answer(turn))
         if self.finishing:
             self.stream.disconnect()

@@ -26,7 +26,7 @@ from .server.seating import seat_for
 from .settings import Server, Settings
 from .tool_calls import ToolCalls
 from .wire import trace
-from .wire.http import Headers, Refused, Request
+from .wire.http import Headers, RefusedError, Request
 from .wire.mirrored_headers import check_headers, check_params, concerns_params
 
 STATUS = {
@@ -74,23 +74,25 @@ class ModernEra:
         self._listening: WeakSet[ClientCall] = WeakSet()
 
     async def handle(self, request: Request) -> None:
-        """Answer one POST. Raises Refused, MessageError, ChannelError, when nothing was answered."""
+        """Answer one POST. Raises RefusedError, MessageError, ChannelError, when nothing was answered."""
         message = jsonrpc.parse(request.body)
         if message.kind is Kind.NOTIFICATION:
             await self._accept(request, message)
             return
         if message.kind is Kind.RESPONSE:
             reason = "a client sends no responses; its answers go into inputResponses of a retry"
-            raise Refused(400, INVALID_REQUEST, reason)
+            raise RefusedError(400, INVALID_REQUEST, reason)
         if self._owned is not None:
             message = self._owned.inner(message)
         answer = HttpAnswer(request, self._settings.keepalive)
         envelope = _check_envelope(message, request.headers)
         check_headers(message, request.headers)
         if message.method in REMOVED:
-            raise Refused(404, METHOD_NOT_FOUND, f"{message.method} does not exist in this protocol version")
+            raise RefusedError(
+                404, METHOD_NOT_FOUND, f"{message.method} does not exist in this protocol version"
+            )
         if message.method == LISTEN and not answer.streamable:
-            raise Refused(406, INVALID_REQUEST, "Accept must list text/event-stream")
+            raise RefusedError(406, INVALID_REQUEST, "Accept must list text/event-stream")
         started = time.monotonic()
         try:
             waiting = self.parked.find(message, request.principal)
@@ -166,7 +168,7 @@ class ModernEra:
     async def _accept(self, request: Request, message: Message) -> None:
         named = request.headers.get(b"mcp-protocol-version")
         if named is None:
-            raise Refused(400, HEADER_MISMATCH, "header MCP-Protocol-Version is missing")
+            raise RefusedError(400, HEADER_MISMATCH, "header MCP-Protocol-Version is missing")
         if named != _VERSION:
             raise _unsupported(named.decode("latin-1"))
         if message.method not in _SETTLED_HERE:
@@ -177,22 +179,22 @@ class ModernEra:
 
 
 def _check_envelope(message: Message, headers: Headers) -> Envelope:
-    """Raises MessageError (-32602) and Refused (-32020, -32022)."""
+    """Raises MessageError (-32602) and RefusedError (-32020, -32022)."""
     named = headers.get(b"mcp-protocol-version")
     if PROTOCOL_VERSION not in message.meta and named is not None and named != _VERSION:
         raise _unsupported(named.decode("latin-1"))
     envelope = read_envelope(message)
     if named is None or named.decode("latin-1") != envelope.version:
         reason = "header MCP-Protocol-Version does not match the version in params._meta"
-        raise Refused(400, HEADER_MISMATCH, reason)
+        raise RefusedError(400, HEADER_MISMATCH, reason)
     if envelope.version != MODERN_VERSION:
         raise _unsupported(envelope.version)
     return envelope
 
 
-def _unsupported(requested: str) -> Refused:
+def _unsupported(requested: str) -> RefusedError:
     data = {"supported": [MODERN_VERSION], "requested": requested}
-    return Refused(400, UNSUPPORTED_VERSION, f"protocol version {requested} is not supported", data=data)
+    return RefusedError(400, UNSUPPORTED_VERSION, f"protocol version {requested} is not supported", data=data)
 
 
 async def _check_params(message: Message, request: Request, backend: Backend) -> None:
@@ -201,5 +203,5 @@ async def _check_params(message: Message, request: Request, backend: Backend) ->
         return
     try:
         check_params(message, request.headers, await backend.tool_headers.mirrored(name))
-    except Refused:
+    except RefusedError:
         check_params(message, request.headers, await backend.tool_headers.mirrored(name, fresh=True))

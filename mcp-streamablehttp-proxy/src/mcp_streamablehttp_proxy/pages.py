@@ -16,7 +16,7 @@ from ._common.refusal import error_body
 from ._common.server_card import CARD_TYPE, CATALOG_PATH, CATALOG_TYPE, PUBLIC_HEADERS, card, catalog
 from .overview import as_json, as_page
 from .servers import Servers
-from .wire.http import Refused, read_headers
+from .wire.http import RefusedError, read_headers
 
 
 def add_pages(app: FastAPI, hub: Servers) -> None:
@@ -73,7 +73,7 @@ def _objection(hub: Servers, request: Request) -> Response | None:
     """To a foreign Host or Origin, as at the endpoints."""
     try:
         hub.guard.check(read_headers(dict(request.scope)))
-    except Refused as refusal:
+    except RefusedError as refusal:
         return _refusal(refusal.status, refusal.reason)
     return None
 

@@ -8,7 +8,7 @@ from typing import Any
 from ._common.replicas import speaks_modern
 from .endpoint import Endpoint
 from .security import Guard
-from .wire.http import Refused, read_headers
+from .wire.http import RefusedError, read_headers
 
 
 def replica_key(scope: MutableMapping[str, Any], guard: Guard, by_key: bool) -> str | None:
@@ -27,7 +27,7 @@ def replica_key(scope: MutableMapping[str, Any], guard: Guard, by_key: bool) -> 
         return None
     try:
         headers = read_headers(scope)
-    except Refused:
+    except RefusedError:
         return None  # as it will be here
     principal = guard.principal(headers)
     if by_key:

@@ -6,7 +6,7 @@ from ._common.host_origin import Guard as Lists
 from ._common.host_origin import HostRule, OriginRule
 from ._common.settings import SettingsError
 from .settings import Settings
-from .wire.http import Headers, Refused
+from .wire.http import Headers, RefusedError
 
 
 class Guard:
@@ -30,10 +30,10 @@ class Guard:
         self._told = settings.tells_users
 
     def check(self, headers: Headers) -> None:
-        """Raises Refused: 421 for a foreign Host, 403 for a foreign Origin."""
+        """Raises RefusedError: 421 for a foreign Host, 403 for a foreign Origin."""
         objection = self._lists.objection(headers.items())
         if objection is not None:
-            raise Refused(objection.status, -32600, objection.sentence)
+            raise RefusedError(objection.status, -32600, objection.sentence)
 
     def principal(self, headers: Headers) -> str:
         """The user whom the gateway signed in, or whose API key it is; "" when nobody tells."""

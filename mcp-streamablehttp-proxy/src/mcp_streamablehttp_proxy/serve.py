@@ -47,7 +47,7 @@ def run_server(
 ) -> None:
     """Serve one stdio server at http://HOST:PORT/mcp until interrupted.
 
-    Raises SettingsError and CannotListen.
+    Raises SettingsError and CannotListenError.
     """
     settings = Settings(host=host, port=port)
     app = create_app(server_command, session_timeout, settings=settings)

@@ -6,7 +6,7 @@ import logging
 import time
 
 from ._common import jsonrpc
-from ._common.channel import Turn, TurnCancelled
+from ._common.channel import Turn, TurnCancelledError
 from ._common.jsonrpc import Message
 from .metrics import ServerMetrics
 from .spans import spans, word
@@ -51,7 +51,7 @@ def _tool(message: Message) -> str:
 
 def _outcome(turn: Turn) -> str:
     outcome = turn.outcome
-    if isinstance(outcome, TurnCancelled):
+    if isinstance(outcome, TurnCancelledError):
         return "cancelled"
     if isinstance(outcome, Exception) or outcome is None:
         return "failed"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mcp_streamablehttp_proxy._common import jsonrpc
-from mcp_streamablehttp_proxy._common.channel import ChannelError, Owner, Turn, TurnCancelled
+from mcp_streamablehttp_proxy._common.channel import ChannelError, Owner, Turn, TurnCancelledError
 from mcp_streamablehttp_proxy._common.jsonrpc import Message
 from mcp_streamablehttp_proxy.combined.channel import Combined
 from mcp_streamablehttp_proxy.combined.names import Names
@@ -77,7 +77,7 @@ class Server:
 
     def cancel(self, turn: Turn, reason: str) -> None:
         self.cancelled.append(turn)
-        turn.settle(TurnCancelled(reason))
+        turn.settle(TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mcp_streamablehttp_proxy._common.channel import ChannelError, TurnCancelled
+from mcp_streamablehttp_proxy._common.channel import ChannelError, TurnCancelledError
 from mcp_streamablehttp_proxy.combined.channel import PATIENCE
 
 from .stage import PREFIX, Stage, error, result
@@ -45,7 +45,7 @@ def test_a_cancelled_call_is_cancelled_at_its_server() -> None:
     stage = Stage()
     turn = stage.call("tools/call", name="a_x")
     stage.channel.cancel(turn, "enough")
-    assert isinstance(turn.outcome, TurnCancelled)
+    assert isinstance(turn.outcome, TurnCancelledError)
     assert stage.a.cancelled == stage.a.turns
     assert not list(stage.channel.open)
 

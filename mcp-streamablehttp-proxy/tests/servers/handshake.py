@@ -30,7 +30,7 @@ waiting: dict[str, asyncio.Future[JSON]] = {}
 tasks: dict[str, asyncio.Task[None]] = {}
 
 
-class Failure(Exception):
+class AnswerError(Exception):
     def __init__(self, code: int, message: str, data: object = None) -> None:
         super().__init__(message)
         self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
@@ -68,7 +68,7 @@ async def ask(name: str, method: str, params: JSON | None = None) -> JSON:
         if waiting.get(name) is mine:
             del waiting[name]
     if "error" in answer:
-        raise Failure(-32603, answer["error"]["message"])
+        raise AnswerError(-32603, answer["error"]["message"])
     result: JSON = answer["result"]
     return result
 
@@ -200,13 +200,13 @@ async def url_elicitation(*_: JSON) -> JSON:
     if not visited:
         visited = True
         one = {"mode": "url", "elicitationId": "1", "url": "https://example.com/", "message": "Sign in"}
-        raise Failure(-32042, "URL elicitation required", {"elicitations": [one]})
+        raise AnswerError(-32042, "URL elicitation required", {"elicitations": [one]})
     return text(f"{await elicit('elicitation-1', 'Who signed in?', 'name')} signed in")
 
 
 @tool()
 async def error_code(arguments: JSON, _: JSON) -> JSON:
-    raise Failure(arguments["code"], "as asked", {"kept": True})
+    raise AnswerError(arguments["code"], "as asked", {"kept": True})
 
 
 @tool()
@@ -317,7 +317,7 @@ async def prompt(name: str, arguments: JSON) -> JSON:
     if name == "test_input_required_result_prompt":
         context = await elicit("user_context", "What context should the prompt use?", "context")
         return said({"type": "text", "text": f"Use the following context: {context}"})
-    raise Failure(-32602, f"no prompt {name}")
+    raise AnswerError(-32602, f"no prompt {name}")
 
 
 PROMPTS = [
@@ -349,12 +349,12 @@ def resource(uri: str) -> JSON:
         id_ = uri.split("/")[3]
         body = json.dumps({"id": id_, "templateTest": True, "data": f"Data for ID: {id_}"})
         return {"contents": [{"uri": uri, "mimeType": "application/json", "text": body}]}
-    raise Failure(-32002, "Resource not found", {"uri": uri})
+    raise AnswerError(-32002, "Resource not found", {"uri": uri})
 
 
 async def handle(method: str, params: JSON) -> JSON:
     if any(key.startswith("io.modelcontextprotocol/") for key in params.get("_meta", {})):
-        raise Failure(-32600, "what is this envelope?")
+        raise AnswerError(-32600, "what is this envelope?")
     if method == "initialize":
         wanted = params["protocolVersion"]
         return {
@@ -380,7 +380,7 @@ async def handle(method: str, params: JSON) -> JSON:
         return {"tools": tools}
     if method == "tools/call":
         if params["name"] not in TOOLS:
-            raise Failure(-32602, f"no tool {params['name']}")
+            raise AnswerError(-32602, f"no tool {params['name']}")
         function, _ = TOOLS[params["name"]]
         return await function(params.get("arguments") or {}, params.get("_meta") or {})
     if method == "resources/list":
@@ -391,7 +391,7 @@ async def handle(method: str, params: JSON) -> JSON:
         return resource(params["uri"])
     if method == "resources/subscribe":
         if params["uri"] not in EXPECTED_RESOURCES:
-            raise Failure(-32002, "Resource not found")
+            raise AnswerError(-32002, "Resource not found")
         subscribed.add(params["uri"])
         return {}
     if method == "resources/unsubscribe":
@@ -403,13 +403,13 @@ async def handle(method: str, params: JSON) -> JSON:
         return await prompt(params["name"], params.get("arguments") or {})
     if method == "completion/complete":
         return {"completion": {"values": [], "total": 0, "hasMore": False}}
-    raise Failure(-32601, f"no method {method}")
+    raise AnswerError(-32601, f"no method {method}")
 
 
 async def serve(id_: object, method: str, params: JSON) -> None:
     try:
         write({"id": id_, "result": await handle(method, params)})
-    except Failure as failure:
+    except AnswerError as failure:
         write({"id": id_, "error": failure.error})
     finally:
         tasks.pop(json.dumps(id_), None)

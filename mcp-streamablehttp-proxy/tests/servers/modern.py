@@ -16,7 +16,7 @@ listening: dict[str, JSON] = {}
 seen: list[JSON] = []
 
 
-class Failure(Exception):
+class AnswerError(Exception):
     def __init__(self, code: int, message: str, data: object = None) -> None:
         super().__init__(message)
         self.error = {"code": code, "message": message} | ({} if data is None else {"data": data})
@@ -69,7 +69,7 @@ async def tool(id_: object, params: JSON) -> JSON:
             return input_required(user, greeting=sampling, where={"method": "roots/list", "params": {}})
         return text(f"{answers['greeting']['content']['text']}, {state}, {len(answers['where']['roots'])}")
     if name == "needs_sampling" and "sampling" not in meta[f"{PREFIX}clientCapabilities"]:
-        raise Failure(-32021, "sampling needed", {"requiredCapabilities": {"sampling": {}}})
+        raise AnswerError(-32021, "sampling needed", {"requiredCapabilities": {"sampling": {}}})
     if name == "progress":
         for step in (1, 2):
             notify("notifications/progress", progressToken=meta["progressToken"], progress=step)
@@ -93,7 +93,7 @@ async def tool(id_: object, params: JSON) -> JSON:
         return text(str(len(running) - 1))
     if name == "exit":
         sys.exit(3)
-    raise Failure(-32602, f"no tool {name}")
+    raise AnswerError(-32602, f"no tool {name}")
 
 
 async def handle(id_: object, method: str, params: JSON) -> JSON | None:
@@ -101,9 +101,9 @@ async def handle(id_: object, method: str, params: JSON) -> JSON | None:
     missing = [key for key in ("protocolVersion", "clientCapabilities") if PREFIX + key not in meta]
     if method == "initialize":
         supported = {"supported": ["2026-07-28"], "requested": params.get("protocolVersion")}
-        raise Failure(-32022, "only 2026-07-28 is spoken here", supported)
+        raise AnswerError(-32022, "only 2026-07-28 is spoken here", supported)
     if missing:
-        raise Failure(-32602, f"missing {missing}")
+        raise AnswerError(-32602, f"missing {missing}")
     cached = {"ttlMs": 1000, "cacheScope": "public"}
     if method == "server/discover":
         capabilities = {
@@ -130,7 +130,7 @@ async def handle(id_: object, method: str, params: JSON) -> JSON | None:
             await asyncio.get_running_loop().create_future()
         finally:
             del listening[key]
-    raise Failure(-32601, f"no method {method}")
+    raise AnswerError(-32601, f"no method {method}")
 
 
 async def serve(id_: object, method: str, params: JSON) -> None:
@@ -138,7 +138,7 @@ async def serve(id_: object, method: str, params: JSON) -> None:
         result = await handle(id_, method, params)
         meta = {f"{PREFIX}serverInfo": INFO}
         write({"id": id_, "result": {"resultType": "complete", "_meta": meta, **(result or {})}})
-    except Failure as failure:
+    except AnswerError as failure:
         write({"id": id_, "error": failure.error})
     finally:
         running.pop(json.dumps(id_), None)

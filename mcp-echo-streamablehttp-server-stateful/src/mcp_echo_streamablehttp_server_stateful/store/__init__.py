@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .base import Event, StateFull, StateUnavailable, Store, Stream
+from .base import Event, StateFullError, StateUnavailableError, Store, Stream
 
-__all__ = ["MEMORY", "Event", "StateFull", "StateUnavailable", "Store", "Stream", "connect", "is_state_url"]
+__all__ = [
+    "MEMORY",
+    "Event",
+    "StateFullError",
+    "StateUnavailableError",
+    "Store",
+    "Stream",
+    "connect",
+    "is_state_url",
+]
 
 SQLITE = "sqlite:///"
 REDIS = ("redis://", "rediss://", "unix://")
@@ -25,7 +34,7 @@ def connect(
 
     `password` is Redis's, if the address has none.
 
-    Raises StateUnavailable when a file cannot be opened, and ValueError for a malformed address.
+    Raises StateUnavailableError when a file cannot be opened, and ValueError for a malformed address.
     """
     if url == MEMORY:
         from .memory import MemoryStore

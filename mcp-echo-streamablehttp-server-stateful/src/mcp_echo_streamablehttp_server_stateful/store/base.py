@@ -31,16 +31,17 @@ class Stream:
     events: list[Event]
 
 
-class StateFull(Exception):
+class StateFullError(Exception):
     """There is no room for another record, whoever asks."""
 
 
-class StateUnavailable(Exception):
+class StateUnavailableError(Exception):
     """The store does not answer; the cause is chained, for the log."""
 
 
 class Store(Protocol):
-    """Records that were unused for the store's idle time do not exist. Any operation raises StateUnavailable.
+    """Records that were unused for the store's idle time do not exist. Each operation may raise
+    StateUnavailableError.
 
     What an operation has answered survives the end of this process, except in memory.
     """
@@ -49,7 +50,7 @@ class Store(Protocol):
         """Keep a new record; one that is there already stays as it is.
 
         The owner has at most `own` records of its kind: the one unused for longest makes room, and its key is
-        in the answer. With `total` records of the kind raises StateFull and changes nothing.
+        in the answer. With `total` records of the kind raises StateFullError and changes nothing.
         """
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..entry import Entry
-from .base import EVENT_BYTES, EVENT_SESSIONS, EVENTS, Event, StateFull, Stream
+from .base import EVENT_BYTES, EVENT_SESSIONS, EVENTS, Event, StateFullError, Stream
 
 
 class MemoryStore:
@@ -31,7 +31,7 @@ class MemoryStore:
         mine = [other.key for other in kin if other.owner == entry.owner]
         evicted = mine[: max(0, len(mine) - own + 1)] if own is not None else []
         if len(kin) - len(evicted) >= total:
-            raise StateFull
+            raise StateFullError
         for key in evicted:
             await self.delete(key)
         self._entries[entry.key] = entry

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ..entry import Entry
-from .base import EVENT_BYTES, EVENT_SESSIONS, EVENTS, Event, StateFull, StateUnavailable, Stream
+from .base import EVENT_BYTES, EVENT_SESSIONS, EVENTS, Event, StateFullError, StateUnavailableError, Stream
 
 PATIENCE = 3.0
 """Seconds that Redis has for an answer."""
@@ -135,7 +135,7 @@ class RedisStore:
         ]
         answer = await self._asked(self._open(keys=keys, args=arguments))
         if answer == "full":
-            raise StateFull
+            raise StateFullError
         return list(answer)
 
     async def find(self, key: str) -> Entry | None:
@@ -183,7 +183,7 @@ class RedisStore:
         try:
             return await answer
         except (RedisError, OSError) as error:
-            raise StateUnavailable(str(error)) from error
+            raise StateUnavailableError(str(error)) from error
 
 
 def _entry(key: str, found: dict[str, str]) -> Entry | None:

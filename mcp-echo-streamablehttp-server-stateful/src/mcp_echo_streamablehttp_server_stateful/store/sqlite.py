@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from ..entry import Entry
-from .base import EVENT_BYTES, EVENT_SESSIONS, EVENTS, Event, StateFull, StateUnavailable, Stream
+from .base import EVENT_BYTES, EVENT_SESSIONS, EVENTS, Event, StateFullError, StateUnavailableError, Stream
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: str, idle: float, clock: Callable[[], float] = time.time) -> None:
-        """Raises StateUnavailable when the file cannot be opened."""
+        """Raises StateUnavailableError when the file cannot be opened."""
         self._idle = idle
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "state")
@@ -69,7 +69,7 @@ class SqliteStore:
             self._log = self._thread.submit(self._connect, path, "NORMAL").result()
         except sqlite3.Error as error:
             self._thread.shutdown()
-            raise StateUnavailable(f"{path}: {error}") from error
+            raise StateUnavailableError(f"{path}: {error}") from error
 
     @staticmethod
     def _connect(path: str, synchronous: str) -> sqlite3.Connection:
@@ -99,7 +99,7 @@ class SqliteStore:
                 evicted = [key for (key,) in rows]
             (kin,) = db.execute("SELECT count(*) FROM entries WHERE kind = ?", (entry.kind,)).fetchone()
             if kin - len(evicted) >= total:
-                raise StateFull
+                raise StateFullError
             db.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in evicted])
             db.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -182,7 +182,7 @@ class SqliteStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise StateUnavailable(str(error)) from error
+            raise StateUnavailableError(str(error)) from error
 
 
 @contextmanager

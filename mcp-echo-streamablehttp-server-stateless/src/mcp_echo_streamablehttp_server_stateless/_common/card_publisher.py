@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .gateway_identity import GatewayIdentity
 from .identity_statement import Statement
-from .internal_http import NoAnswer
+from .internal_http import NoAnswerError
 from .server_card import SAID
 
 if TYPE_CHECKING:
@@ -64,6 +64,6 @@ class CardPublisher:
     async def _tell(self, statement: Statement, said: dict[str, Any]) -> None:
         try:
             await self._gateway.tell(statement, said)
-        except NoAnswer as problem:
+        except NoAnswerError as problem:
             self._told[statement.audience] = said, time.monotonic() + PAUSE
             log.info("the gateway did not take the server's card: %s", problem)

@@ -23,7 +23,7 @@ Keys = Mapping[str, jwt.PyJWK]
 """Public keys by `kid`."""
 
 
-class StatementRefused(Exception):
+class StatementRefusedError(Exception):
     """The statement is missing, wrong, expired or not renewed; one sentence without its content."""
 
 
@@ -56,23 +56,23 @@ def read_keys(document: bytes) -> tuple[str, Keys]:
 
 
 def key_id(text: str) -> str:
-    """The `kid` that a statement names, before anything of it is believed. Raises StatementRefused."""
+    """The `kid` that a statement names, before anything of it is believed. Raises StatementRefusedError."""
     if len(text) > MAX_SIZE or not text.isascii():
-        raise StatementRefused("The identity statement is malformed.")
+        raise StatementRefusedError("The identity statement is malformed.")
     try:
         header = jwt.get_unverified_header(text)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise StatementRefused("The identity statement is malformed.") from error
+        raise StatementRefusedError("The identity statement is malformed.") from error
     kid = header.get("kid")
     if header.get("alg") != ALGORITHM or header.get("typ") != TYPE or "crit" in header:
-        raise StatementRefused("This is no identity statement.")
+        raise StatementRefusedError("This is no identity statement.")
     if not isinstance(kid, str):
-        raise StatementRefused("The identity statement names no key.")
+        raise StatementRefusedError("The identity statement names no key.")
     return kid
 
 
 def verified(text: str, kid: str, keys: Keys, issuer: str) -> Statement:
-    """The content of a statement that this issuer signed with this key. Raises StatementRefused.
+    """The content of a statement that this issuer signed with this key. Raises StatementRefusedError.
 
     Whether it is for this server, and still valid, is for `check` to say, each time it is used.
     """
@@ -91,7 +91,7 @@ def verified(text: str, kid: str, keys: Keys, issuer: str) -> Statement:
             },
         )
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StatementRefused("The identity statement was not signed by this gateway.") from error
+        raise StatementRefusedError("The identity statement was not signed by this gateway.") from error
     issued, expires = claims.get("iat"), claims.get("exp")
     texts = [claims.get(name) for name in ("sub", "name", "client_id", "scope", "aud")]
     if (
@@ -99,16 +99,16 @@ def verified(text: str, kid: str, keys: Keys, issuer: str) -> Statement:
         or type(expires) is not int
         or not 0 < expires - issued <= LIFETIME < expires < 2**53
     ):
-        raise StatementRefused("The identity statement is malformed.")
+        raise StatementRefusedError("The identity statement is malformed.")
     user_id, name, client_id, scope, audience = (text if isinstance(text, str) else "" for text in texts)
     if not user_id or not audience:
-        raise StatementRefused("The identity statement is malformed.")
+        raise StatementRefusedError("The identity statement is malformed.")
     return Statement(user_id, name, client_id, scope, audience, float(expires), kid, text)
 
 
 def check(statement: Statement, resource: str, now: float) -> None:
-    """Raises StatementRefused unless the statement is for this resource and has not expired."""
+    """Raises StatementRefusedError unless the statement is for this resource and has not expired."""
     if statement.audience != resource:
-        raise StatementRefused("The identity statement is for another server.")
+        raise StatementRefusedError("The identity statement is for another server.")
     if statement.expires_at + CLOCK_SKEW <= now:
-        raise StatementRefused("The identity statement has expired.")
+        raise StatementRefusedError("The identity statement has expired.")

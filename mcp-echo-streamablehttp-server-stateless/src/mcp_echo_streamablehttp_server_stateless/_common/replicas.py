@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .refusal import refuse
-from .replica_forwarding import Forwarder, OwnerHangs, OwnerLost, OwnerUnreachable
+from .replica_forwarding import Forwarder, OwnerHangsError, OwnerLostError, OwnerUnreachableError
 from .request_header import header
 from .versions import HANDSHAKE_VERSIONS
 
@@ -99,7 +99,7 @@ class Replicas:
         else:
             try:
                 await self._forward(owner, scope, receive, send)
-            except OwnerUnreachable:
+            except OwnerUnreachableError:
                 await refuse(send, 404, _GONE)
 
     async def _sessionless(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +110,7 @@ class Replicas:
                 if await self.replicas.has(owner):
                     try:
                         await self._forward(owner, scope, body.anew(), send)
-                    except OwnerUnreachable:
+                    except OwnerUnreachableError:
                         await self._here(scope, body.anew(), send)
                     return
             elif owner is not None:
@@ -128,7 +128,7 @@ class Replicas:
                 return False
             try:
                 await self._forward(place, scope, body.anew(), send)
-            except OwnerUnreachable:
+            except OwnerUnreachableError:
                 continue  # no replica has acted on it: the next takes over, for all replicas alike
             return True
         return False
@@ -181,18 +181,18 @@ class Replicas:
     # another replica
 
     async def _forward(self, owner: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises OwnerUnreachable while nothing was sent there or answered."""
+        """Raises OwnerUnreachableError while nothing was sent there or answered."""
         stamp = f"{self.now():.0f}.{os.urandom(12).hex()}"
         hop = f"{stamp}.{self.seal.proof(stamp.encode(), *_vouched_for(scope, owner))}"
         try:
             await self.forwarder.forward(
                 owner, scope, (HOP, hop.encode()), (HOP, self._answer_to(hop)), receive, send
             )
-        except OwnerHangs:
+        except OwnerHangsError:
             log.warning("replica %s does not answer", owner)
             sentence = "The replica that has this session does not answer; try again."
             await refuse(send, 504, sentence, [(b"retry-after", b"5")])
-        except OwnerLost:
+        except OwnerLostError:
             log.warning("replica %s ended before it answered", owner)
             await refuse(send, 502, "The replica that had this session ended before it answered.")
 

@@ -32,12 +32,12 @@ def _route(path: str) -> str | None:
     return "/mcp" if path.rstrip("/").rpartition("/")[2] == "mcp" else None
 
 
-class CannotListen(Exception):
+class CannotListenError(Exception):
     """The address is taken or not ours; the message is one line."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on; port 0 takes a free one. Raises CannotListen."""
+    """A socket that takes connections from now on; port 0 takes a free one. Raises CannotListenError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -51,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise CannotListen(
+        raise CannotListenError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; "
             "choose another with --host and --port (MCP_BIND_HOST, MCP_PORT)"
         ) from error

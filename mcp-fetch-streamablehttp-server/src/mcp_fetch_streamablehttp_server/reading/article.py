@@ -37,7 +37,7 @@ _GENERATORS = (
 logging.getLogger("readability").setLevel(logging.CRITICAL)
 
 
-class TooSlow(BaseException):
+class TooSlowError(BaseException):
     """The extraction took longer than a page is worth; readability-lxml catches every Exception."""
 
 
@@ -140,7 +140,7 @@ def extracted(root: HtmlElement, spent: float) -> HtmlElement | None:
         with seconds(max(0.001, TOGETHER - spent)):
             found = Reader(lxml.html.tostring(root, encoding="unicode")).summary(html_partial=True)
             part = lxml.html.fragment_fromstring(found, create_parent="div") if found.strip() else None
-    except (Unparseable, ValueError, AssertionError, lxml.etree.ParserError, TooSlow):
+    except (Unparseable, ValueError, AssertionError, lxml.etree.ParserError, TooSlowError):
         return None
     finally:
         relink(root)
@@ -162,10 +162,10 @@ class Reader(Readability):  # type: ignore[misc]  # the library carries no types
 
 @contextmanager
 def seconds(limit: float) -> Iterator[None]:
-    """Raises TooSlow in the block after `limit` seconds of this process's own time."""
+    """Raises TooSlowError in the block after `limit` seconds of this process's own time."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise TooSlow
+        raise TooSlowError
 
     before = signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, limit)

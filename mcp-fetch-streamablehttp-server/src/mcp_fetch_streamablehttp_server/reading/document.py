@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The body cannot be shown; the message is one sentence for the caller."""
 
 

@@ -11,7 +11,7 @@ import lxml.etree
 import lxml.html
 from lxml.html import HtmlElement
 
-from .document import Unreadable
+from .document import UnreadableError
 from .hidden import Sheet, is_hidden
 
 LONGEST = 5_000_000
@@ -40,9 +40,9 @@ _MOST_CLASSES = 200
 
 
 def parse(html: str) -> HtmlElement:
-    """Raises Unreadable for a page that is too long."""
+    """Raises UnreadableError for a page that is too long."""
     if len(html) > LONGEST:
-        raise Unreadable(
+        raise UnreadableError(
             f"The page has {len(html)} characters of HTML, too many to convert; fetch it with raw=true."
         )
     source = _XML_DECLARATION.sub("", html.replace("\0", "\ufffd"))

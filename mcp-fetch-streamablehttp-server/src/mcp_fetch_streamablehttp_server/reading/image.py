@@ -7,7 +7,7 @@ import warnings
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .document import Document, Unreadable
+from .document import Document, UnreadableError
 
 LONGEST_EDGE = 1568
 LARGEST = 3_500_000
@@ -21,7 +21,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def read_image(body: bytes, kind: str) -> Document:
-    """Raises Unreadable for one that is broken or larger than MOST_PIXELS."""
+    """Raises UnreadableError for one that is broken or larger than MOST_PIXELS."""
     try:
         Image.open(io.BytesIO(body), formats=_OPENED).verify()
         picture = Image.open(io.BytesIO(body), formats=_OPENED)
@@ -35,7 +35,7 @@ def read_image(body: bytes, kind: str) -> Document:
         data, sent = encoded(picture, form)
         return shown(data, sent, (width, height), picture.size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Unreadable("The image has too many pixels to open.") from error
+        raise UnreadableError("The image has too many pixels to open.") from error
     except (
         UnidentifiedImageError,
         OSError,
@@ -46,7 +46,7 @@ def read_image(body: bytes, kind: str) -> Document:
         OverflowError,
         EOFError,
     ) as error:
-        raise Unreadable(
+        raise UnreadableError(
             f"The image ({kind}, {len(body)} bytes) is broken or of a form that cannot be shown."
         ) from error
 

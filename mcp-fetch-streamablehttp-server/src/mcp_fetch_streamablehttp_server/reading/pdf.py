@@ -8,15 +8,15 @@ import logging
 import pypdf
 from pypdf.errors import PyPdfError
 
-from .article import TooSlow, seconds
-from .document import Document, Unreadable
+from .article import TooSlowError, seconds
+from .document import Document, UnreadableError
 
 SECONDS = 1.0
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
 
 def read_pdf(body: bytes, first_page: int) -> Document:
-    """The text from `first_page` (from 1) on: as many pages as the time allows. Raises Unreadable."""
+    """The text from `first_page` (from 1) on: as many pages as the time allows. Raises UnreadableError."""
     texts: list[str] = []
     title, pages = None, 0
     try:
@@ -27,10 +27,10 @@ def read_pdf(body: bytes, first_page: int) -> Document:
             for number in range(first_page, pages + 1):
                 text = reader.pages[number - 1].extract_text()
                 texts.append(f"## Page {number}\n\n{text.strip()}")
-    except TooSlow as error:
+    except TooSlowError as error:
         if not texts:
-            raise Unreadable("The PDF takes too long to read.") from error
-    except Unreadable:
+            raise UnreadableError("The PDF takes too long to read.") from error
+    except UnreadableError:
         raise
     except (
         PyPdfError,
@@ -43,7 +43,7 @@ def read_pdf(body: bytes, first_page: int) -> Document:
         OSError,
     ) as error:
         if not texts:
-            raise Unreadable(f"The PDF is broken: {type(error).__name__}.") from error
+            raise UnreadableError(f"The PDF is broken: {type(error).__name__}.") from error
     notes = []
     last = first_page + len(texts) - 1
     if last < pages:
@@ -57,8 +57,8 @@ def read_pdf(body: bytes, first_page: int) -> Document:
 
 def page_count(reader: pypdf.PdfReader, first_page: int) -> int:
     if reader.is_encrypted and not reader.decrypt(""):
-        raise Unreadable("The PDF is locked with a password.")
+        raise UnreadableError("The PDF is locked with a password.")
     pages = len(reader.pages)
     if first_page > pages:
-        raise Unreadable(f"The PDF has {pages} pages, so there is none numbered {first_page}.")
+        raise UnreadableError(f"The PDF has {pages} pages, so there is none numbered {first_page}.")
     return pages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .document import Document, Unreadable
+from .document import Document, UnreadableError
 from .encoding import decode
 from .kinds import HTML, is_binary, is_feed, is_json, is_text, is_xml, kind_of
 
@@ -25,7 +25,7 @@ class Job:
 
 
 def read(body: bytes, job: Job) -> Document:
-    """Raises Unreadable."""
+    """Raises UnreadableError."""
     document = read_kind(body, job, kind_of(body, job.content_type))
     if len(document.text) > LONGEST_TEXT:
         note = f"The text has {len(document.text)} characters; those after {LONGEST_TEXT} were left out."
@@ -73,4 +73,4 @@ def read_kind(body: bytes, job: Job, kind: str) -> Document:
     return Document(text)
 
 
-__all__ = ["Job", "Unreadable", "read"]
+__all__ = ["Job", "UnreadableError", "read"]

@@ -16,7 +16,7 @@ from ..records import Client
 from ..settings import Settings
 from ..store import Store
 from . import metadata as rules
-from .fetch import AddressRefused, Fetcher, FetchError
+from .fetch import AddressRefusedError, Fetcher, FetchError
 from .fetch_cache import FetchCache
 
 
@@ -57,7 +57,7 @@ class Documents:
         builtin = wellknown().get(client_id) if self._settings.wellknown_clients else None
         try:
             copy = await self._cache.load(client_id, self._check_document, builtin=builtin)
-        except AddressRefused as error:
+        except AddressRefusedError as error:
             raise UnusableDocumentError(f"The client metadata document cannot be used: {error}.") from error
         except FetchError as error:
             raise UnreachableDocumentError(
@@ -71,7 +71,7 @@ class Documents:
             raise UnusableDocumentError("The host of this jwks_uri is not accepted here.")
         try:
             copy = await self._cache.load(url, _check_jwks, renew=renew)
-        except AddressRefused as error:
+        except AddressRefusedError as error:
             raise UnusableDocumentError(f"The jwks_uri cannot be used: {error}.") from error
         except FetchError as error:
             raise UnreachableDocumentError(f"The jwks_uri cannot be fetched: {error}.") from error

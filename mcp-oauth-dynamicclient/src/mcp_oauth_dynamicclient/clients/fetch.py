@@ -23,7 +23,7 @@ import httpx
 
 from .._common import addresses
 from .._common.addresses import AddressPolicy
-from .._common.pinned_transport import NameNotFound, PinnedTransport
+from .._common.pinned_transport import NameNotFoundError, PinnedTransport
 from ..json_object import parse_object
 
 TIMEOUT = 5.0
@@ -49,7 +49,7 @@ class FetchError(Exception):
         """The host says that there is no such document, as opposed to not saying anything useful."""
 
 
-class AddressRefused(FetchError):
+class AddressRefusedError(FetchError):
     """The URL leads to an address that is not public. Nothing was sent."""
 
 
@@ -71,7 +71,7 @@ class Resolver:
         try:
             answers = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
         except (OSError, UnicodeError) as error:
-            raise NameNotFound(f"{host} cannot be found") from error
+            raise NameNotFoundError(f"{host} cannot be found") from error
         return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
@@ -103,13 +103,13 @@ class Fetcher:
         """The JSON object at an https URL on the default port. Raises FetchError."""
         parts = urlsplit(url)
         if parts.scheme != "https" or not NAME.fullmatch(parts.netloc.lower().removesuffix(":443")):
-            raise AddressRefused("it is not an https URL of a public host name on the default port")
+            raise AddressRefusedError("it is not an https URL of a public host name on the default port")
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 return await self._get(url)
-        except addresses.AddressRefused as error:
-            raise AddressRefused("its host does not have a public address") from error
-        except NameNotFound as error:
+        except addresses.AddressRefusedError as error:
+            raise AddressRefusedError("its host does not have a public address") from error
+        except NameNotFoundError as error:
             raise FetchError("its host name cannot be resolved") from error
         except TimeoutError as error:
             raise FetchError(f"its host did not answer within {self._timeout:g} seconds") from error

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ..json_object import parse_object
 from ..store import Store
-from .fetch import MAX_AGE, MIN_AGE, AddressRefused, Fetcher, FetchError
+from .fetch import MAX_AGE, MIN_AGE, AddressRefusedError, Fetcher, FetchError
 
 CAPACITY = 8 * 1024 * 1024
 """Bytes of documents and their URLs kept at most; the least recently used goes first."""
@@ -60,7 +60,7 @@ class FetchCache:
             return known
         try:
             copy = await self._fetch(url, check)
-        except AddressRefused:
+        except AddressRefusedError:
             raise
         except FetchError as error:
             if known and not known.builtin and now < known.usable_until and not error.gone:

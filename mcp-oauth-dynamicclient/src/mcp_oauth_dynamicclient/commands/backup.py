@@ -10,7 +10,7 @@ import click
 
 from .. import backup as backups
 from ..context import Context
-from .running import Failure, with_context
+from .running import CommandError, with_context
 
 DASH = Path("-")
 passphrase_option = click.option(
@@ -45,7 +45,7 @@ def backup(file: Path, passphrase_file: Path | None, passphrase_stdin: bool) -> 
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
             target.write(content)
     except OSError as error:
-        raise Failure(f"{file}: {error.strerror}") from error
+        raise CommandError(f"{file}: {error.strerror}") from error
     click.echo(f"Wrote {file} ({len(content)} bytes).")
 
 

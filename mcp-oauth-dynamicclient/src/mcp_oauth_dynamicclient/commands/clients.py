@@ -11,7 +11,7 @@ from ..clients import management
 from ..context import Context
 from ..json_object import parse_object
 from ..records import Client
-from .running import Failure, json_option, show_rows, when, with_context
+from .running import CommandError, json_option, show_rows, when, with_context
 
 
 @click.group()
@@ -50,7 +50,7 @@ def show(client_id: str) -> None:
 
     client = with_context(work)
     if client is None:
-        raise Failure(f"there is no client {client_id}")
+        raise CommandError(f"there is no client {client_id}")
     click.echo(
         json.dumps({"client_id": client.client_id, "source": client.source, **client.metadata}, indent=2)
     )
@@ -77,7 +77,7 @@ def add(
     try:
         metadata = parse_object(source.read().encode()) if source else {}
     except ValueError as error:
-        raise Failure("the file must contain one JSON object") from error
+        raise CommandError("the file must contain one JSON object") from error
     given = {
         "client_id": client_id,
         "client_name": name,
@@ -104,5 +104,5 @@ def delete(client_id: str) -> None:
         return await management.remove(ctx, client_id, "deleted by the operator")
 
     if not with_context(work):
-        raise Failure(f"there is no client {client_id} in the store; what it held has been revoked")
+        raise CommandError(f"there is no client {client_id} in the store; what it held has been revoked")
     click.echo(f"Deleted {client_id} and revoked everything it held.")

@@ -6,7 +6,7 @@ import click
 
 from ..context import Context
 from ..keys import SigningKey
-from .running import Failure, json_option, show_rows, when, with_context
+from .running import CommandError, json_option, show_rows, when, with_context
 
 
 @click.group()
@@ -52,4 +52,4 @@ def remove(kid: str) -> None:
         return removed
 
     if not with_context(work):
-        raise Failure(f"there is no key {kid}")
+        raise CommandError(f"there is no key {kid}")

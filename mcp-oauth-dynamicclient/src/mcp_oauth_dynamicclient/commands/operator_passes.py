@@ -12,7 +12,7 @@ import click
 
 from ..context import Context
 from ..operator_token import issued
-from .running import Failure, with_context
+from .running import CommandError, with_context
 
 
 @click.command("operator-passes", hidden=True)
@@ -22,7 +22,7 @@ def operator_passes(purpose: str, urls: tuple[str, ...]) -> None:
     """Print a token and an identity statement for each of the servers URLS, as one line of JSON, and revoke
     them when standard input ends."""
     if sys.stdout.isatty():
-        raise Failure("tokens are not for a screen; this is what ./justw doctor reads")
+        raise CommandError("tokens are not for a screen; this is what ./justw doctor reads")
 
     async def work(ctx: Context) -> None:
         async with AsyncExitStack() as stack:
@@ -30,7 +30,7 @@ def operator_passes(purpose: str, urls: tuple[str, ...]) -> None:
             for url in urls:
                 resource = ctx.resources.canonical(url)
                 if resource is None:
-                    raise Failure(f"{url} is not an address of this gateway")
+                    raise CommandError(f"{url} is not an address of this gateway")
                 passes[url] = asdict(await stack.enter_async_context(issued(ctx, resource, purpose)))
             click.echo(json.dumps(passes))
             sys.stdout.flush()

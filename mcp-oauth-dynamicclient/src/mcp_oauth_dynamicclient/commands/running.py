@@ -18,14 +18,14 @@ from ..settings import Settings, load_settings
 T = TypeVar("T")
 
 
-class Failure(click.ClickException):
+class CommandError(click.ClickException):
     """The command cannot do what it was asked for: one line on stderr, status 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"mcp-oauth-server: {self.message}", err=True)
 
 
-class UnusableSettings(Failure):
+class UnusableSettingsError(CommandError):
     """Status 2, before anything has started."""
 
     exit_code = 2
@@ -35,7 +35,7 @@ def usable_settings() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        raise UnusableSettings(str(error)) from error
+        raise UnusableSettingsError(str(error)) from error
 
 
 def with_context(work: Callable[[Context], Awaitable[T]]) -> T:
@@ -51,11 +51,11 @@ def with_context(work: Callable[[Context], Awaitable[T]]) -> T:
     try:
         return asyncio.run(main())
     except SettingsError as error:
-        raise UnusableSettings(str(error)) from error
+        raise UnusableSettingsError(str(error)) from error
     except OAuth2Error as error:
-        raise Failure(error.reason) from error
+        raise CommandError(error.reason) from error
     except ValueError as error:
-        raise Failure(str(error)) from error
+        raise CommandError(str(error)) from error
 
 
 def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, nothing: str) -> None:

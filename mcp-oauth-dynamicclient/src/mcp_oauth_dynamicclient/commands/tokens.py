@@ -9,7 +9,7 @@ import click
 from ..context import Context
 from ..grants import grant as grants
 from ..records import Grant
-from .running import Failure, json_option, show_rows, when, with_context
+from .running import CommandError, json_option, show_rows, when, with_context
 
 user_option = click.option("--user", help="Only this person: github:12345, oidc:SUBJECT or local:NAME.")
 client_option = click.option("--client", help="Only this client_id.")
@@ -64,7 +64,7 @@ def revoke(grant: str | None, user: str | None, client: str | None, everything: 
 
     revoked = with_context(work)
     if grant and not revoked:
-        raise Failure(f"there is no grant {grant}")
+        raise CommandError(f"there is no grant {grant}")
     click.echo(f"Revoked: {revoked}")
 
 

@@ -13,7 +13,7 @@ from .. import pages
 from .._common.refusal import INTERNAL_ERROR, error_body
 from ..context import Context
 from ..cors import address_of
-from ..errors import StoreUnavailable, TemporarilyUnavailableError
+from ..errors import StoreUnavailableError, TemporarilyUnavailableError
 from ..public import Place
 from ..resources import Address
 from ..servers import Presence
@@ -57,7 +57,7 @@ class AtServers:
     async def _answer(self, address: Address, request: Request) -> Response:
         try:
             presence = await self._ctx.servers.presence(address.server)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             if opens(request.method, request.headers.get("accept", "").encode()):
                 return pages.refuse_error(self._ctx, "access", error)
             return JSONResponse(dict(error.get_body()), 503, dict(error.get_headers()))
@@ -85,7 +85,7 @@ class AtServers:
     async def _card(self, address: Address, request: Request) -> Response:
         try:
             return await server_cards.answer(self._ctx, address.resource, request)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             return JSONResponse(dict(error.get_body()), 503, dict(error.get_headers()))
 
     def _health(self, presence: Presence) -> Response:

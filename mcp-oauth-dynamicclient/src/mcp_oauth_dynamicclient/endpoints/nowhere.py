@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from .. import pages
 from ..context import Context
-from ..errors import StoreUnavailable
+from ..errors import StoreUnavailableError
 from ..visible import visible, visible_to
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ async def nowhere_page(
             servers = await visible_to(ctx, request)
         else:
             servers = await visible(ctx, request, client, host)
-    except StoreUnavailable as error:
+    except StoreUnavailableError as error:
         log.warning("the servers cannot be listed: %s", error.__cause__)
         servers = None
     word = next((part for part in asked.partition("?")[0].split("/") if part), "")

@@ -40,7 +40,7 @@ async def note(ctx: Context, resource: str, said: dict[str, Any]) -> None:
 
 
 async def answer(ctx: Context, resource: str, request: Request) -> Response:
-    """The card of the server of a resource. StoreUnavailable."""
+    """The card of the server of a resource. Raises StoreUnavailableError."""
     entry = await ctx.store.get("card", resource) if ctx.settings.public_server_cards else None
     if entry is None:
         return JSONResponse(_NONE, 404)

@@ -29,7 +29,7 @@ from .._common.refusal import error_body
 from ..client_address import ClientAddress
 from ..context import Context
 from ..cors import READABLE, Origins, origins_of
-from ..errors import InvalidRequestError, InvalidTokenError, StoreUnavailable
+from ..errors import InvalidRequestError, InvalidTokenError, StoreUnavailableError
 from ..metrics import Metrics
 from ..middleware import SecurityHeaders
 from ..public import Place, is_preflight
@@ -59,7 +59,7 @@ def routes(ctx: Context, verify: Verify) -> APIRouter:
     return router
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """403: the token lacks the scope."""
 
 
@@ -122,7 +122,7 @@ class Verify:
             return EMPTY + own_credentials(scope)
         try:
             return await self._decide(address, question, headers, scope)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             self._count["unavailable"] += 1
             if opened:
                 return pages.refuse_error(self._ctx, "access", error)
@@ -164,7 +164,7 @@ class Verify:
         except InvalidTokenError as error:
             self._count["invalid_token"] += 1
             return self._refuse(401, address, "invalid_token", error.description or "")
-        except Refused:
+        except RefusedError:
             self._count["insufficient_scope"] += 1
             return self._refuse(
                 403, address, "insufficient_scope", f"The access token lacks the scope {MCP}."
@@ -184,7 +184,7 @@ class Verify:
         except InvalidTokenError as error:
             self._audit(claims, resource, "refused", error.description)
             raise
-        except Refused:
+        except RefusedError:
             self._audit(claims, resource, "refused", "insufficient_scope")
             raise
         name = fingerprint(token)
@@ -206,7 +206,7 @@ class Verify:
         if grant.identity is not None and await self._ctx.policy.still_allowed(grant.identity) is not None:
             raise InvalidTokenError("This person is not admitted here any more.")
         if MCP not in claims["scope"].split():
-            raise Refused
+            raise RefusedError
         return grant
 
     def _audit(self, claims: dict[str, Any], resource: str, outcome: str, reason: str | None = None) -> None:

@@ -3,7 +3,7 @@
 Two implementations, chosen by `STORE_URL`, pass one contract suite (`tests/test_store.py`):
 `sqlite:///path` (WAL, survives restarts) and `redis://` / `rediss://` (several replicas behave as one).
 Values are JSON objects. An expired entry is never returned. Every method raises
-`errors.StoreUnavailable` when the store cannot be reached and then has changed nothing.
+`errors.StoreUnavailableError` when the store cannot be reached and then has changed nothing.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Store(Protocol):
         """Add one to a counter that ends `window` seconds after its first increment; the new count."""
 
     async def ping(self) -> None:
-        """Raise StoreUnavailable unless a read and a write would work now."""
+        """Raise StoreUnavailableError unless a read and a write would work now."""
 
     async def close(self) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ..errors import StoreUnavailable
+from ..errors import StoreUnavailableError
 from .base import Store
 
 KNOWN_FOR = 1.0
@@ -16,10 +16,10 @@ class Health:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known_at = float("-inf")
-        self._trouble: StoreUnavailable | None = None
+        self._trouble: StoreUnavailableError | None = None
         self._ping: asyncio.Task[None] | None = None
 
-    async def trouble(self) -> StoreUnavailable | None:
+    async def trouble(self) -> StoreUnavailableError | None:
         """What is wrong with the store, None if nothing is; at most KNOWN_FOR seconds old. Who asks while a
         ping is under way waits for it, so that a store that hangs is never called healthy."""
         if self._ping is None and time.monotonic() - self._known_at >= KNOWN_FOR:
@@ -32,7 +32,7 @@ class Health:
         try:
             await self._store.ping()
             self._trouble = None
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             self._trouble = error
         finally:
             self._known_at = time.monotonic()

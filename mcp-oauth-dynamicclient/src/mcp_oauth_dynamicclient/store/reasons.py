@@ -14,7 +14,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..errors import StoreUnavailable
+from ..errors import StoreUnavailableError
 
 SOON, LATER = 2, 30
 """Seconds: for what passes by itself, and for what somebody has to mend."""
@@ -49,22 +49,22 @@ REPLIES: dict[str, type[Exception]] = {
 """What an error inside a script begins with, which reaches us as a plain ResponseError."""
 
 
-def sqlite_unavailable(error: Exception) -> StoreUnavailable:
+def sqlite_unavailable(error: Exception) -> StoreUnavailableError:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return StoreUnavailable("cannot be opened", LATER)
-    return StoreUnavailable(*SQLITE.get(code & 0xFF, ("cannot be used", LATER)))
+        return StoreUnavailableError("cannot be opened", LATER)
+    return StoreUnavailableError(*SQLITE.get(code & 0xFF, ("cannot be used", LATER)))
 
 
-def redis_unavailable(error: Exception) -> StoreUnavailable:
+def redis_unavailable(error: Exception) -> StoreUnavailableError:
     if type(error) is ResponseError:
         if "MISCONF" in str(error):
-            return StoreUnavailable("cannot be written, as its disk is full or fails", LATER)
+            return StoreUnavailableError("cannot be written, as its disk is full or fails", LATER)
         for word, kind in REPLIES.items():
             if word in str(error):
-                return StoreUnavailable(*REDIS[kind])
-        return StoreUnavailable("cannot be used", LATER)
+                return StoreUnavailableError(*REDIS[kind])
+        return StoreUnavailableError("cannot be used", LATER)
     for kind, reason in REDIS.items():
         if isinstance(error, kind):
-            return StoreUnavailable(*reason)
-    return StoreUnavailable("cannot be reached", SOON)
+            return StoreUnavailableError(*reason)
+    return StoreUnavailableError("cannot be reached", SOON)

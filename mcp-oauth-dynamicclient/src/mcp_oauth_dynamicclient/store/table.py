@@ -23,7 +23,7 @@ class Updated(NamedTuple, Generic[R]):
 
 
 class Table(Generic[R]):
-    """Raises StoreUnavailable as the store does."""
+    """Raises StoreUnavailableError as the store does."""
 
     def __init__(self, store: Store, kind: Kind, record: type[R]) -> None:
         self._store = store

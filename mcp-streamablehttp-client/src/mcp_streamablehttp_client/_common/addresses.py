@@ -17,7 +17,7 @@ class AddressError(Exception):
     """An address cannot be used; the message is one sentence that names it."""
 
 
-class AddressRefused(AddressError):
+class AddressRefusedError(AddressError):
     """The policy forbids it; nothing was connected to."""
 
 
@@ -73,46 +73,53 @@ class AddressPolicy:
     exempt: Collection[tuple[str, int]] = ()
 
     def check_host(self, host: str, port: int) -> str:
-        """The host in its one normal form. Raises AddressRefused; looks nothing up."""
+        """The host in its one normal form. Raises AddressRefusedError; looks nothing up."""
         name = normal_host(host)
         if (name, port) in self.exempt:
             return name
         if name == "localhost" or name.endswith(".localhost"):
-            raise AddressRefused(f"{name} is this machine itself, and only public addresses are fetched.")
+            raise AddressRefusedError(
+                f"{name} is this machine itself, and only public addresses are fetched."
+            )
         if self.ports is not None and port not in self.ports:
             allowed = ", ".join(str(number) for number in sorted(self.ports))
-            raise AddressRefused(f"Port {port} is not fetched from; the ports allowed here are {allowed}.")
+            raise AddressRefusedError(
+                f"Port {port} is not fetched from; the ports allowed here are {allowed}."
+            )
         address = literal(name)
         if address is not None:
             self.check_addresses(name, port, [str(address)])
         return name
 
     def check_addresses(self, host: str, port: int, found: Collection[str]) -> None:
-        """All addresses of a host must be public. Raises AddressRefused."""
+        """All addresses of a host must be public. Raises AddressRefusedError."""
         if (host, port) in self.exempt:
             return
         if not found:
-            raise AddressRefused(f"{host} has no address.")
+            raise AddressRefusedError(f"{host} has no address.")
         for text in found:
             if not is_public(text):
-                raise AddressRefused(
+                raise AddressRefusedError(
                     f"{host} is not on the public internet, and only public addresses are fetched."
                 )
 
 
 def normal_host(host: str) -> str:
-    """Lower case, no trailing dot; an address in its canonical text. Raises AddressRefused if ambiguous."""
+    """The host in lower case, without a trailing dot; an address in its canonical text.
+
+    Raises AddressRefusedError if it is ambiguous.
+    """
     name = host.lower().removesuffix(".")
     address = literal(name)
     if address is not None:
         return str(address)
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
-        raise AddressRefused(
+        raise AddressRefusedError(
             f"{host!r} is an unusual way to write an address; write it as four decimal numbers."
         )
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise AddressRefused(f"{host!r} is not a host name.")
+        raise AddressRefusedError(f"{host!r} is not a host name.")
     return name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 
-class EventTooLarge(Exception):
+class EventTooLargeError(Exception):
     """One event is longer than the limit; the stream cannot be read on."""
 
 
@@ -35,7 +35,7 @@ class EventParser:
         self._retry: int | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Raises EventTooLarge."""
+        """Raises EventTooLargeError."""
         for line in self._lines(chunk):
             if line:
                 self._field(line)
@@ -63,7 +63,7 @@ class EventParser:
             self._partial.append(rest)
         self._held += len(chunk)
         if self._held > self._limit + 4096 and self._size() > self._limit:
-            raise EventTooLarge(f"an event of more than {self._limit} bytes")
+            raise EventTooLargeError(f"an event of more than {self._limit} bytes")
 
     def _size(self) -> int:
         self._held = sum(map(len, self._partial)) + sum(map(len, self._data))

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Raw
 
 from . import jsonrpc
-from .channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelled
+from .channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelledError
 from .envelope import CLIENT_CAPABILITIES, LOG_LEVEL, SUBSCRIPTION_ID, envelope_of, tag, wrap
 from .era_words import result_to_handshake
 from .introduction import capabilities, offers
@@ -139,7 +139,7 @@ class HandshakeToModern:
 
     def cancel(self, turn: Turn, reason: str) -> None:
         if self._drop(turn, reason):
-            turn.settle(TurnCancelled(reason))
+            turn.settle(TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         if self._drop(turn, reason):
@@ -198,7 +198,7 @@ class HandshakeToModern:
         call.inner = None
         try:
             response = inner.response()
-        except (ChannelError, TurnCancelled) as problem:
+        except (ChannelError, TurnCancelledError) as problem:
             self._drop(call.turn, str(problem))
             call.turn.settle(problem)
             return

@@ -18,7 +18,7 @@ from typing import Any, cast
 import httpcore
 import httpx
 
-from .addresses import AddressError, AddressPolicy, AddressRefused, literal
+from .addresses import AddressError, AddressPolicy, AddressRefusedError, literal
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 Stream = httpcore.AsyncNetworkStream
@@ -29,17 +29,17 @@ _MOST_ADDRESSES = 8
 """A name may have any number; the others are not tried."""
 
 
-class NameNotFound(AddressError):
+class NameNotFoundError(AddressError):
     """The name does not resolve, now."""
 
 
 async def system_resolver(host: str, port: int) -> list[str]:
-    """The addresses of a name, as the system knows them. Raises NameNotFound."""
+    """The addresses of a name, as the system knows them. Raises NameNotFoundError."""
     loop = asyncio.get_running_loop()
     try:
         answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NameNotFound(f"{host} cannot be found: the name does not resolve.") from error
+        raise NameNotFoundError(f"{host} cannot be found: the name does not resolve.") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in answers))
 
 
@@ -47,7 +47,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects where the policy allows, within `timeout` seconds for all addresses of a name together.
 
     A dead address costs a quarter of a second, not the time-out: the next is tried beside it (RFC 8305).
-    Raises AddressRefused and NameNotFound.
+    Raises AddressRefusedError and NameNotFoundError.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109  # httpcore's interface
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        raise AddressRefused("Local sockets are not fetched from.")
+        raise AddressRefusedError("Local sockets are not fetched from.")
 
     async def sleep(self, seconds: float) -> None:
         await self.connector.sleep(seconds)
@@ -133,7 +133,7 @@ async def _first_connected(attempts: Iterable[Coroutine[Any, Any, Stream]]) -> S
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):
-    """Raises httpx's errors, and AddressRefused or NameNotFound before anything is connected to."""
+    """Raises httpx's errors, and AddressRefusedError or NameNotFoundError before anything is connected to."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import click
 
 from ..credentials.store import Store
-from ..errors import DiscoveryFailed
+from ..errors import DiscoveryError
 from ..http1 import HttpClient, Target
 from ..jsonrpc import encode
 from ..logs import quiet_loop
@@ -36,7 +36,7 @@ def login(settings: Settings) -> None:
         challenge, required = await _challenge_of(settings)
         try:
             tokens = await Authorizer(settings, store).sign_in_again(challenge, _ask())
-        except DiscoveryFailed:
+        except DiscoveryError:
             if required:
                 raise
             return f"{settings.server_url} needs no sign-in."

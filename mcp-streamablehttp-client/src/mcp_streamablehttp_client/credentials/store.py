@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import ClientError
 from .files import FileSecrets, make_private
 from .records import Client, Server, Tokens
-from .system_keyring import KeyringSecrets, KeyringUnusable, open_keyring
+from .system_keyring import KeyringSecrets, KeyringUnusableError, open_keyring
 
 log = logging.getLogger(__name__)
 
@@ -140,13 +140,13 @@ class Store:
     def _read(self, name: str) -> str | None:
         text = self._memory.get(name) or self._files.read(name)
         if text is None and self._mode() == "keyring":
-            with contextlib.suppress(KeyringUnusable):
+            with contextlib.suppress(KeyringUnusableError):
                 return self._open_keyring().read(name)
         return text
 
     def _write(self, name: str, text: str) -> None:
         if not self._files_only:
-            with contextlib.suppress(KeyringUnusable):
+            with contextlib.suppress(KeyringUnusableError):
                 self._open_keyring().write(name, text)
                 self._files.delete(name)
                 if self._mode() != "keyring":
@@ -166,7 +166,7 @@ class Store:
     def _delete(self, name: str) -> bool:
         found = self._delete_file(name)
         if self._mode() == "keyring":
-            with contextlib.suppress(KeyringUnusable):
+            with contextlib.suppress(KeyringUnusableError):
                 found = self._open_keyring().delete(name) or found
         return found
 

@@ -11,7 +11,7 @@ PATIENCE_SECONDS = 5.0
 
 
 class KeyringSecrets:
-    """Every method raises KeyringUnusable when the keyring refuses."""
+    """Every method raises KeyringUnusableError when the keyring refuses."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -33,7 +33,7 @@ class KeyringSecrets:
         """In a thread with a time limit: a locked keyring asks its person, perhaps on a screen that
         nobody looks at. One that did not answer is not asked again."""
         if self._hangs:
-            raise KeyringUnusable("no answer")
+            raise KeyringUnusableError("no answer")
         outcome: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
 
         def ask() -> None:
@@ -47,25 +47,25 @@ class KeyringSecrets:
             value, error = outcome.get(timeout=PATIENCE_SECONDS)
         except queue.Empty as error:
             self._hangs = True
-            raise KeyringUnusable("no answer") from error
+            raise KeyringUnusableError("no answer") from error
         if error is not None:
-            raise KeyringUnusable(type(error).__name__)
+            raise KeyringUnusableError(type(error).__name__)
         return value
 
 
-class KeyringUnusable(Exception):
+class KeyringUnusableError(Exception):
     """The keyring is missing, locked, or does not take this entry."""
 
 
 def open_keyring() -> KeyringSecrets:
-    """Raises KeyringUnusable where no real keyring exists (headless machines, containers)."""
+    """Raises KeyringUnusableError where no real keyring exists (headless machines, containers)."""
     try:
         import keyring
 
         backend = keyring.get_keyring()
         usable = float(backend.priority) >= 1
     except Exception as error:  # see above
-        raise KeyringUnusable(type(error).__name__) from error
+        raise KeyringUnusableError(type(error).__name__) from error
     if not usable:
-        raise KeyringUnusable("no backend")
+        raise KeyringUnusableError("no backend")
     return KeyringSecrets(backend)

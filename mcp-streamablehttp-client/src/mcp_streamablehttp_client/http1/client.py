@@ -6,7 +6,7 @@ import asyncio
 
 import h11
 
-from ..errors import NotConnected, OutcomeUnknown
+from ..errors import NotConnectedError, OutcomeUnknownError
 from ..trust import SYSTEM, Trust
 from .connection import Connection
 from .pool import Pool
@@ -40,7 +40,7 @@ class HttpClient:
 
         `repeatable` says that the caller may send it again, so that it may go over a connection
         that has been idle for long. `sent` is set once the request is on its way. Raises
-        NotConnected and OutcomeUnknown.
+        NotConnectedError and OutcomeUnknownError.
         """
         connection = await self._connection(target, repeatable)
         try:
@@ -50,7 +50,7 @@ class HttpClient:
             head = await connection.head(self._timeout)
         except (OSError, h11.RemoteProtocolError) as error:
             self._pool.drop(connection)
-            raise OutcomeUnknown(self._what_happened(target, error)) from error
+            raise OutcomeUnknownError(self._what_happened(target, error)) from error
         except BaseException:
             self._pool.drop(connection)
             raise
@@ -63,7 +63,7 @@ class HttpClient:
         for seconds in REFUSED_PAUSES:
             try:
                 return await self._pool.connection(target, repeatable=repeatable)
-            except NotConnected as failure:
+            except NotConnectedError as failure:
                 if not failure.passing:
                     raise
             await pause(seconds)

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 
-from ..errors import NotConnected
+from ..errors import NotConnectedError
 from ..proxies import proxy_for
 from ..trust import Trust
 from .connection import Connection
@@ -22,7 +22,7 @@ _PROBES = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 async def connected(target: Target, trust: Trust) -> Connection:
-    """Raises NotConnected."""
+    """Raises NotConnectedError."""
     proxy = proxy_for(target.tls, target.host, target.port)
     context = tls_context(trust) if target.tls else None
     wire = Wire()
@@ -40,16 +40,16 @@ async def connected(target: Target, trust: Trust) -> Connection:
     except BaseException as error:
         wire.close()
         if isinstance(error, ssl.SSLCertVerificationError):
-            raise NotConnected(
+            raise NotConnectedError(
                 f"The certificate of {target.authority} is not trusted: {error.verify_message}.",
                 passing=False,
             ) from error
         if isinstance(error, TimeoutError):
-            raise NotConnected(
+            raise NotConnectedError(
                 f"{target.authority} could not be reached within {CONNECT_SECONDS:g} s.", passing=False
             ) from error
         if isinstance(error, OSError):
-            raise NotConnected(
+            raise NotConnectedError(
                 f"Cannot connect to {target.authority}: {_reason(error)}.",
                 passing=isinstance(error, ConnectionError),
             ) from error

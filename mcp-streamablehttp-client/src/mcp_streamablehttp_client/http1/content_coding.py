@@ -9,7 +9,7 @@ ACCEPT_ENCODING = "identity, gzip;q=0.5, deflate;q=0.5"
 _STEP = 1 << 20
 
 
-class UnknownCoding(ValueError):
+class UnknownCodingError(ValueError):
     """A coding that was asked not to be sent."""
 
 
@@ -18,7 +18,7 @@ class Decoder:
 
     def __init__(self, coding: str) -> None:
         if coding not in ("gzip", "x-gzip", "deflate"):
-            raise UnknownCoding(coding)
+            raise UnknownCodingError(coding)
         self._raw = coding == "deflate"
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32)
         self._first = True
@@ -41,9 +41,9 @@ class Decoder:
 
 
 def decoder_of(field: str | None) -> Decoder | None:
-    """For a Content-Encoding field; None when the content is as it is. Raises UnknownCoding."""
+    """For a Content-Encoding field; None when the content is as it is. Raises UnknownCodingError."""
     codings = [part.strip().lower() for part in (field or "").split(",")]
     codings = [coding for coding in codings if coding not in ("", "identity")]
     if len(codings) > 1:
-        raise UnknownCoding(", ".join(codings))
+        raise UnknownCodingError(", ".join(codings))
     return Decoder(codings[0]) if codings else None

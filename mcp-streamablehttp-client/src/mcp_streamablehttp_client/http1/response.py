@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import h11
 
-from ..errors import BrokenStream, ClientError, MessageTooLarge
+from ..errors import BrokenStreamError, ClientError, MessageTooLargeError
 from ..settings import MAX_MESSAGE_BYTES
 from .connection import Connection
-from .content_coding import UnknownCoding, decoder_of
+from .content_coding import UnknownCodingError, decoder_of
 
 SHORT = 64 * 1024
 """Bytes of a body worth reading only to keep its connection."""
@@ -58,7 +58,7 @@ class Response:
     async def chunks(self, *, patient: bool = False) -> AsyncIterator[bytes]:
         """The body, once; `patient` waits without limit between chunks (streams that may be silent).
 
-        Raises BrokenStream.
+        Raises BrokenStreamError.
         """
         connection = self._connection
         if connection is None:
@@ -80,14 +80,14 @@ class Response:
                     self._give_back(connection)
                     return
                 else:
-                    raise BrokenStream("The server closed the connection during its answer.")
+                    raise BrokenStreamError("The server closed the connection during its answer.")
         except (h11.RemoteProtocolError, OSError) as error:
             if isinstance(error, TimeoutError):
-                raise BrokenStream(
+                raise BrokenStreamError(
                     f"The server sent nothing for {self._timeout:g} s (see --timeout)."
                 ) from error
-            raise BrokenStream("The connection broke during the server's answer.") from error
-        except UnknownCoding as coding:
+            raise BrokenStreamError("The connection broke during the server's answer.") from error
+        except UnknownCodingError as coding:
             raise ClientError(
                 f"The server answered in the content coding {coding}, which was not asked for."
             ) from coding
@@ -97,13 +97,13 @@ class Response:
             self.close()
 
     async def read(self, limit: int = MAX_MESSAGE_BYTES) -> bytes:
-        """The whole body; raises BrokenStream and MessageTooLarge (`limit` is in bytes)."""
+        """The whole body; raises BrokenStreamError and MessageTooLargeError (`limit` is in bytes)."""
         parts: list[bytes] = []
         size = 0
         async for chunk in self.chunks():
             size += len(chunk)
             if size > limit:
-                raise MessageTooLarge(f"The server's answer is longer than {limit} bytes.")
+                raise MessageTooLargeError(f"The server's answer is longer than {limit} bytes.")
             parts.append(chunk)
         return b"".join(parts)
 

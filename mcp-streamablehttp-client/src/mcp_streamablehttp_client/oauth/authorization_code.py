@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from ..errors import OAuthRefused, SignInFailed
+from ..errors import OAuthRefusedError, SignInError
 from ..terminal import one_line
 from .discovery import AuthorizationServer
 
@@ -45,22 +45,22 @@ class AuthorizationRequest:
         """The code in a redirect whose state was right.
 
         `iss` is judged first and byte for byte (RFC 9207 §2.4); when it is wrong nothing else of
-        the answer is believed or shown. Raises SignInFailed.
+        the answer is believed or shown. Raises SignInError.
         """
         iss = answer.get("iss")
         if iss is None and self.server.sends_iss:
-            raise SignInFailed(
+            raise SignInError(
                 "The answer to the sign-in does not say which authorization server it is from, "
                 "although that server always does; it was rejected."
             )
         if iss is not None and iss != self.server.issuer:
-            raise SignInFailed(
+            raise SignInError(
                 "The answer to the sign-in is from another authorization server than the one "
                 "asked; it was rejected."
             )
         if "error" in answer:
             said = one_line(f"{answer['error']}: {answer.get('error_description', '')}".strip(": "))
-            raise OAuthRefused(answer["error"], f"The sign-in was refused ({said}).")
+            raise OAuthRefusedError(answer["error"], f"The sign-in was refused ({said}).")
         if not answer.get("code"):
-            raise SignInFailed("The answer to the sign-in contains no code.")
+            raise SignInError("The answer to the sign-in contains no code.")
         return answer["code"]

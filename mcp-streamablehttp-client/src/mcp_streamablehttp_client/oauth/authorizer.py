@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..credentials.records import Tokens
 from ..credentials.store import Store
-from ..errors import NotNow, OAuthRefused, SignInFailed
+from ..errors import NotNowError, OAuthRefusedError, SignInError
 from ..settings import Settings
 from .challenge import Challenge
 
@@ -53,10 +53,10 @@ class NoAuthorization:
         return None
 
     async def unauthorized(self, token: str | None, challenge: Challenge) -> None:
-        raise SignInFailed("The server refuses the Authorization header given by option.")
+        raise SignInError("The server refuses the Authorization header given by option.")
 
     async def insufficient_scope(self, token: str | None, challenge: Challenge) -> None:
-        raise SignInFailed(
+        raise SignInError(
             "The Authorization header given by option does not allow this"
             + (f"; it needs the scope {challenge.scope!r}." if challenge.scope else ".")
         )
@@ -76,7 +76,7 @@ class Authorizer:
         self._working = asyncio.Lock()
         self._tokens: Tokens | None = None
         self._loaded = False
-        self._refusal: SignInFailed | None = None
+        self._refusal: SignInError | None = None
         self._signing_in: SignIn | None = None
         self._exchanges: Web | None = None
         self._ask: Callable[[], Awaitable[str]] | None = None
@@ -113,10 +113,10 @@ class Authorizer:
                 try:
                     await self._refresh(tokens)
                     return
-                except OAuthRefused as refusal:
+                except OAuthRefusedError as refusal:
                     self._forget(tokens, refusal)
             elif tokens is not None and not same_issuer and not discovery.announced:
-                raise NotNow(
+                raise NotNowError(
                     f"The metadata of {self._settings.server_url} that names its authorization server "
                     "cannot be read; try again later."
                 )
@@ -130,7 +130,7 @@ class Authorizer:
             granted = _scopes(self._tokens.scope if self._tokens is not None else None)
             needed = _scopes(challenge.scope)
             if set(needed) <= set(asked):
-                raise SignInFailed(
+                raise SignInError(
                     f"The server demands the scope {challenge.scope!r}, which was asked for but "
                     "not granted; the account signed in may not have it."
                 )
@@ -192,9 +192,9 @@ class Authorizer:
                 return
             try:
                 await self._refresh(tokens)
-            except OAuthRefused as refusal:
+            except OAuthRefusedError as refusal:
                 self._forget(tokens, refusal)
-            except SignInFailed as problem:
+            except SignInError as problem:
                 if tokens.expired:
                     raise
                 log.info("the token could not be renewed yet: %s", problem)
@@ -241,10 +241,10 @@ class Authorizer:
             by_person, self._by_person = self._by_person, False
             try:
                 self._tokens = await self._signing_in.tokens(discovery, scope, by_person=by_person)
-            except NotNow:
+            except NotNowError:
                 raise
-            except SignInFailed as failure:
-                self._refusal = SignInFailed(f"{failure} To try again: mcp-streamablehttp-client login {url}")
+            except SignInError as failure:
+                self._refusal = SignInError(f"{failure} To try again: mcp-streamablehttp-client login {url}")
                 raise self._refusal from failure
             if previous is not None and previous.issuer != discovery.server.issuer:
                 self._store.delete_tokens(previous.issuer, previous.resource)
@@ -263,7 +263,7 @@ class Authorizer:
             return await self._sign_in(token, discovery, wanted)
 
     async def _helped(self, token: str | None, discovery: Discovery, wanted: tuple[str, ...]) -> bool:
-        """Whether a helper signed in; False when there can be none, raises SignInFailed when it failed."""
+        """Whether a helper signed in; False when there can be none, raises SignInError when it failed."""
         from . import helper
 
         by_person, self._by_person = self._by_person, False
@@ -275,13 +275,13 @@ class Authorizer:
             log.info("the sign-in happens in this process: %s", problem.strerror)
             self._by_person = by_person
             return False
-        except NotNow:
+        except NotNowError:
             raise
-        except SignInFailed as failure:
+        except SignInError as failure:
             self._refusal = failure
             raise
         if not self._adopt_other_than(token):
-            raise SignInFailed("The sign-in ended without tokens; see the log of this server.")
+            raise SignInError("The sign-in ended without tokens; see the log of this server.")
         return True
 
     def _has_other_than(self, token: str | None) -> bool:
@@ -300,12 +300,12 @@ class Authorizer:
         server = self._store.server(self._settings.server_url)
         return self._store.tokens(server.issuer, server.resource) if server is not None else None
 
-    def _forget(self, tokens: Tokens, refusal: OAuthRefused) -> None:
-        """Delete what the authorization server itself calls useless; raises SignInFailed when it
+    def _forget(self, tokens: Tokens, refusal: OAuthRefusedError) -> None:
+        """Delete what the authorization server itself calls useless; raises SignInError when it
         says something else (RFC 6749 section 5.2)."""
         if refusal.error not in _USELESS:
             again = f"To sign in anew: mcp-streamablehttp-client login {self._settings.server_url}"
-            raise SignInFailed(f"{refusal} {again}")
+            raise SignInError(f"{refusal} {again}")
         log.info("%s", refusal)
         self._tokens = None
         self._store.delete_tokens(tokens.issuer, tokens.resource)

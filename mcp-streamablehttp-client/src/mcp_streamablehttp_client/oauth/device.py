@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..credentials.records import Client, Tokens
-from ..errors import NotNow, OAuthRefused, SignInFailed
+from ..errors import NotNowError, OAuthRefusedError, SignInError
 from ..terminal import Trusted, one_line, say
 from . import token_endpoint
 from .discovery import AuthorizationServer
@@ -25,7 +25,7 @@ _SLOWER = 5.0
 async def tokens(
     web: Web, server: AuthorizationServer, client: Client, blank: Tokens, tell: Callable[[str], None]
 ) -> Tokens:
-    """Ask, show the code, `tell` where to confirm it, and wait for that; raises SignInFailed."""
+    """Ask, show the code, `tell` where to confirm it, and wait for that; raises SignInError."""
     assert server.device_authorization_endpoint is not None
     bound = token_endpoint.bound(blank, client)
     form = {"resource": blank.resource} | ({"scope": blank.requested_scope} if blank.requested_scope else {})
@@ -41,13 +41,13 @@ async def tokens(
         await pause(interval)
         try:
             return await token_endpoint.granted(web, bound, form)
-        except NotNow as weather:
+        except NotNowError as weather:
             interval += _SLOWER if weather.error == "slow_down" else 0
-        except OAuthRefused as refusal:
+        except OAuthRefusedError as refusal:
             if refusal.error == "authorization_pending":
                 continue
             raise
-    raise SignInFailed("Nobody confirmed the sign-in before its code ended.")
+    raise SignInError("Nobody confirmed the sign-in before its code ended.")
 
 
 def show(answer: dict[str, Any], server_url: str, seconds: float) -> str:

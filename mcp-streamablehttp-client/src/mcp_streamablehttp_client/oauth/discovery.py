@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import DiscoveryFailed, NotNow
+from ..errors import DiscoveryError, NotNowError
 from . import dpop
 from .challenge import Challenge
 from .urls import checked
@@ -46,14 +46,14 @@ class Discovery:
 
 
 async def discover(web: Web, challenge: Challenge) -> Discovery:
-    """Raises DiscoveryFailed, saying which document is missing or wrong."""
+    """Raises DiscoveryError, saying which document is missing or wrong."""
     server_url = web.server_url
     resource = await _protected_resource(web, challenge)
     if resource is None:
         return Discovery(server_url, (), await _before_june_2025(web), announced=False)
     issuers = resource.get("authorization_servers")
     if not isinstance(issuers, list) or not issuers:
-        raise DiscoveryFailed("The protected-resource metadata of the server names no authorization server.")
+        raise DiscoveryError("The protected-resource metadata of the server names no authorization server.")
     issuer = checked(issuers[0], "authorization server", server_url)
     server = await _authorization_server(web, issuer)
     return Discovery(resource["resource"], _strings(resource.get("scopes_supported")), server)
@@ -75,7 +75,7 @@ async def _protected_resource(web: Web, challenge: Challenge) -> dict[str, Any] 
     for number, url in enumerate(dict.fromkeys(candidates), 1):
         try:
             document = await _fetch(web, url)
-        except NotNow:
+        except NotNowError:
             if number == 1 and url == announced and not _is_of(url, origin):
                 continue  # dead where only the server's own network reaches it
             raise
@@ -86,11 +86,11 @@ async def _protected_resource(web: Web, challenge: Challenge) -> dict[str, Any] 
 
 def _usable(announced: str, server_url: str) -> str | None:
     """None for a relative address, and for plain http where https is due: servers behind a proxy
-    take it for what they are spoken to in. Raises DiscoveryFailed for any other unsafe one."""
+    take it for what they are spoken to in. Raises DiscoveryError for any other unsafe one."""
     scheme = announced.partition(":")[0].lower() if "://" in announced else ""
     try:
         return checked(announced, "resource_metadata address", server_url) if scheme else None
-    except DiscoveryFailed:
+    except DiscoveryError:
         if scheme != "http":
             raise
         return None
@@ -113,7 +113,7 @@ def _matching(document: dict[str, Any], server_url: str) -> dict[str, Any]:
         inside = own_path.rstrip("/") == parent or own_path.startswith(parent + "/")
         if origin and origin == own_origin and inside and "#" not in resource:
             return document
-    raise DiscoveryFailed(
+    raise DiscoveryError(
         "The protected-resource metadata describes another resource than this server; no sign-in "
         "is made for it."
     )
@@ -124,7 +124,7 @@ async def _before_june_2025(web: Web) -> AuthorizationServer:
     origin, _ = _split(web.server_url)
     document = await _fetch(web, f"{origin}/.well-known/oauth-authorization-server")
     if document is None:
-        raise DiscoveryFailed(
+        raise DiscoveryError(
             "The server asks for authorization but publishes no metadata that says where to get "
             "it; if it wants a fixed token, pass it with --header-file."
         )
@@ -143,18 +143,18 @@ async def _authorization_server(web: Web, issuer: str) -> AuthorizationServer:
     for url in candidates:
         if (document := await _fetch(web, url)) is not None:
             return _validated(document, issuer, web.server_url)
-    raise DiscoveryFailed(f"The authorization server {issuer} publishes no metadata.")
+    raise DiscoveryError(f"The authorization server {issuer} publishes no metadata.")
 
 
 def _validated(document: dict[str, Any], issuer: str, server_url: str) -> AuthorizationServer:
     spelled = document.get("issuer")
     if not isinstance(spelled, str) or not _same_issuer(spelled, issuer):
-        raise DiscoveryFailed(
+        raise DiscoveryError(
             f"The metadata of the authorization server {issuer} names another issuer; it is not "
             "trusted (RFC 8414 §3.3)."
         )
     if "S256" not in _strings(document.get("code_challenge_methods_supported")):
-        raise DiscoveryFailed(
+        raise DiscoveryError(
             f"The authorization server {issuer} does not announce PKCE with S256, which MCP needs."
         )
 
@@ -189,11 +189,11 @@ def _same_issuer(one: str, other: str) -> bool:
 
 
 async def _fetch(web: Web, url: str) -> dict[str, Any] | None:
-    """A metadata document, None when there is none at this address. Raises NotNow."""
+    """A metadata document, None when there is none at this address. Raises NotNowError."""
     answer = await web.exchange("GET", url)
     log.debug("metadata %s: %s", url, answer.status)
     if answer.is_weather:
-        raise NotNow(f"{url} answered {answer.status}; try again later.", answer.retry_after)
+        raise NotNowError(f"{url} answered {answer.status}; try again later.", answer.retry_after)
     return answer.document if answer.status == 200 else None
 
 

@@ -23,7 +23,7 @@ _ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105  # a name
 
 
 async def tokens(web: Web, enterprise: Enterprise, client: Client, blank: Tokens) -> Tokens:
-    """Raises SignInFailed."""
+    """Raises SignInError."""
     scope = {"scope": blank.requested_scope} if blank.requested_scope else {}
     provider = replace(
         blank,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..credentials.store import Store
-from ..errors import ClientError, NotNow, SignInFailed
+from ..errors import ClientError, NotNowError, SignInError
 from ..settings import Settings
 from ..terminal import say
 from ..trust import Trust
@@ -45,7 +45,7 @@ async def sign_in(
     by_person: bool,
     tell: Callable[[str | None], None],
 ) -> None:
-    """Start a helper and wait for it; afterwards the tokens are in the store. Raises SignInFailed
+    """Start a helper and wait for it; afterwards the tokens are in the store. Raises SignInError
     with its words, and OSError when no process can be started."""
     url = settings.server_url
     store.forget(_FAILED, url)
@@ -75,7 +75,7 @@ async def sign_in(
             tell(None)
     if problem := store.noted(_FAILED, url):
         passing, _, text = problem.partition(" ")
-        raise NotNow(text) if passing == "passing" else SignInFailed(text)
+        raise NotNowError(text) if passing == "passing" else SignInError(text)
 
 
 def _start(work: str) -> subprocess.Popen[bytes]:
@@ -131,7 +131,7 @@ async def _work(work: dict[str, Any]) -> None:
     try:
         async with asyncio.timeout(LIFE_SECONDS):
             await _patiently(lambda: authorizer.sign_in_for(work["token"], discovery, wanted))
-    except NotNow as weather:
+    except NotNowError as weather:
         store.note(_FAILED, url, f"passing {weather}")
     except (ClientError, TimeoutError) as problem:
         store.note(_FAILED, url, f"for-good {problem or 'Nobody finished the sign-in in the browser.'}")
@@ -143,7 +143,7 @@ async def _patiently(sign_in: Callable[[], Awaitable[object]]) -> None:
         try:
             await sign_in()
             return
-        except NotNow:
+        except NotNowError:
             if pause is None:
                 raise
         await asyncio.sleep(pause)

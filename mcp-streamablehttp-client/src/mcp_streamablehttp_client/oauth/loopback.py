@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import h11
 
-from ..errors import SignInFailed
+from ..errors import SignInError
 
 PATH = "/callback"
 
@@ -60,13 +60,13 @@ class Listener:
         return f"http://127.0.0.1:{self.port}{PATH}"
 
     async def answer(self, state: str, seconds: float) -> dict[str, str]:
-        """The parameters of the redirect; raises SignInFailed after `seconds`."""
+        """The parameters of the redirect; raises SignInError after `seconds`."""
         self._expected = state
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(self._answer)
         except TimeoutError as error:
-            raise SignInFailed(f"Nobody finished the sign-in in the browser within {seconds:g} s.") from error
+            raise SignInError(f"Nobody finished the sign-in in the browser within {seconds:g} s.") from error
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=32 * 1024)
@@ -122,7 +122,7 @@ class Listener:
 
 @asynccontextmanager
 async def listening(port: int) -> AsyncIterator[Listener]:
-    """Listen on 127.0.0.1:port, any free one for 0; raises SignInFailed when it is taken."""
+    """Listen on 127.0.0.1:port, any free one for 0; raises SignInError when it is taken."""
     holder: list[Listener] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +131,7 @@ async def listening(port: int) -> AsyncIterator[Listener]:
     try:
         server = await asyncio.start_server(serve, "127.0.0.1", port)
     except OSError as error:
-        raise SignInFailed(
+        raise SignInError(
             f"Port {port} on 127.0.0.1 is taken; free it or choose another with --callback-port."
         ) from error
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..credentials.records import Client
-from ..errors import NotNow, OAuthRefused, SignInFailed
+from ..errors import NotNowError, OAuthRefusedError, SignInError
 from ..settings import Settings
 from ..terminal import one_line
 from .discovery import AuthorizationServer
@@ -38,9 +38,9 @@ def configured_client(settings: Settings, server: AuthorizationServer) -> Client
 
 
 async def register(web: Web, server: AuthorizationServer, redirect_uri: str, scope: str | None) -> Client:
-    """Dynamic client registration (RFC 7591); raises SignInFailed."""
+    """Dynamic client registration (RFC 7591); raises SignInError."""
     if server.registration_endpoint is None:
-        raise SignInFailed(
+        raise SignInError(
             f"{server.issuer} does not register clients by itself; get a client id there and pass "
             "it with --client-id (and --client-secret-file if it comes with a secret)."
         )
@@ -66,7 +66,7 @@ async def register(web: Web, server: AuthorizationServer, redirect_uri: str, sco
     secret = answer.get("client_secret")
     method = answer.get("token_endpoint_auth_method") or request["token_endpoint_auth_method"]
     if method not in _SUPPORTED_METHODS:
-        raise SignInFailed(f"{server.issuer} wants the client authentication {method}.")
+        raise SignInError(f"{server.issuer} wants the client authentication {method}.")
     expires_at = answer.get("client_secret_expires_at")
     management_url, management_token = (
         answer.get("registration_client_uri"),
@@ -85,17 +85,17 @@ async def register(web: Web, server: AuthorizationServer, redirect_uri: str, sco
     )
 
 
-def refused(what: str, reply: Answer) -> SignInFailed:
-    """A refusal as one sentence: OAuthRefused only for an error answer of RFC 6749 section 5.2 (the
-    same form as RFC 7591 section 3.2.2), else NotNow, whatever the status is."""
+def refused(what: str, reply: Answer) -> SignInError:
+    """A refusal as one sentence: OAuthRefusedError only for an error answer of RFC 6749 section 5.2 (the
+    same form as RFC 7591 section 3.2.2), else NotNowError, whatever the status is."""
     document = reply.document or {}
     error, description = document.get("error"), document.get("error_description")
     code = error if isinstance(error, str) else ""
     said = one_line(f"{code}: {description}" if code and isinstance(description, str) else code)
     text = f"{what} ({said or f'HTTP {reply.status}'})."
     if reply.status in (400, 401) and code and code not in _PASSING:
-        return OAuthRefused(code, text)
-    return NotNow(f"{text} Nothing was given up; try again later.", reply.retry_after, code)
+        return OAuthRefusedError(code, text)
+    return NotNowError(f"{text} Nothing was given up; try again later.", reply.retry_after, code)
 
 
 def _configured_method(settings: Settings, server: AuthorizationServer) -> str:

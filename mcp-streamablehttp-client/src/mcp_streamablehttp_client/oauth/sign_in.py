@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..credentials.records import Client, Server, Tokens
 from ..credentials.store import Store
-from ..errors import NotNow, OAuthRefused, SignInFailed
+from ..errors import NotNowError, OAuthRefusedError, SignInError
 from ..terminal import say
 from . import browser, device, dpop, enterprise, token_endpoint, windows
 from .authorization_code import AuthorizationRequest
@@ -71,13 +71,13 @@ class SignIn:
         self._code: _Code | None = None
 
     async def tokens(self, discovery: Discovery, scope: str | None, *, by_person: bool = False) -> Tokens:
-        """Raises SignInFailed. A registration that the issuer has forgotten is made again once;
+        """Raises SignInError. A registration that the issuer has forgotten is made again once;
         windows that open by themselves are counted, those `by_person` are not."""
         if self._settings.without_person:
             return self._kept(await self._without_person(discovery, scope))
         try:
             return await self._attempt(discovery, scope, by_person)
-        except OAuthRefused as refusal:
+        except OAuthRefusedError as refusal:
             forgotten = refusal.error in ("invalid_client", "unauthorized_client")
             if not forgotten or not self._store.delete_client(discovery.server.issuer):
                 raise
@@ -86,7 +86,7 @@ class SignIn:
     async def _without_person(self, discovery: Discovery, scope: str | None) -> Tokens:
         client = configured_client(self._settings, discovery.server)
         if client is None:
-            raise SignInFailed("A sign-in without a person needs --client-id.")
+            raise SignInError("A sign-in without a person needs --client-id.")
         blank = self._blank(discovery, client, scope)
         if (company := self._settings.enterprise) is not None:
             return await enterprise.tokens(self._web, company, client, blank)
@@ -97,7 +97,7 @@ class SignIn:
         if kept is not None and not kept.expired and kept.request.server == discovery.server:
             try:
                 return await self._redeemed(kept)
-            except OAuthRefused as refusal:
+            except OAuthRefusedError as refusal:
                 log.info("%s", refusal)
         async with self._client(discovery, scope, by_person) as (client, listener):
             if discovery.server.device_authorization_endpoint is not None and not browser.can_open():
@@ -132,7 +132,7 @@ class SignIn:
                 {listening, *([asking] if asking else [])}, return_when=asyncio.FIRST_COMPLETED
             )
             return asking.result() if asking is not None and asking.done() else await listening
-        except SignInFailed:
+        except SignInError:
             if client.redirect_uri is not None:
                 # perhaps the server showed a page because it does not know this client any more
                 self._store.delete_client(client.issuer)
@@ -164,7 +164,7 @@ class SignIn:
         return tokens
 
     async def _redeemed(self, code: _Code) -> Tokens:
-        """Exchange a code, patiently; raises NotNow when the weather lasts, and keeps it then."""
+        """Exchange a code, patiently; raises NotNowError when the weather lasts, and keeps it then."""
         request = code.request
         blank = Tokens(
             issuer=request.server.issuer,
@@ -181,7 +181,7 @@ class SignIn:
                     self._web, blank, code.client, code.value, request.verifier, request.redirect_uri
                 )
                 break
-            except NotNow as weather:
+            except NotNowError as weather:
                 wait = weather.retry_after if weather.retry_after is not None else pause
                 if pause is None or wait is None or wait > LONGEST_WAIT:
                     self._code = code
@@ -217,7 +217,7 @@ class SignIn:
                 try:
                     taken = listening(registered)
                     listener = await taken.__aenter__()
-                except SignInFailed:
+                except SignInError:
                     pass
                 else:
                     try:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from ..credentials.records import Client, Tokens
-from ..errors import SignInFailed
+from ..errors import SignInError
 from . import assertion, dpop
 from .registration import refused
 from .web import Answer, Web
@@ -47,10 +47,10 @@ async def client_credentials(web: Web, tokens: Tokens, client: Client) -> Tokens
 
 
 async def refresh(web: Web, tokens: Tokens) -> Tokens:
-    """Raises OAuthRefused when the server refuses in the protocol's words, NotNow when anything
-    else came back, SignInFailed otherwise."""
+    """Raises OAuthRefusedError when the server refuses in the protocol's words, NotNowError when anything
+    else came back, SignInError otherwise."""
     if tokens.refresh_token is None:
-        raise SignInFailed("There is no refresh token.")
+        raise SignInError("There is no refresh token.")
     form = {
         "grant_type": "refresh_token",
         "refresh_token": tokens.refresh_token,
@@ -70,13 +70,13 @@ async def knows(web: Web, token_endpoint: str, client: Client) -> bool:
 
 
 async def revoke(web: Web, endpoint: str, tokens: Tokens) -> bool:
-    """Whether the server revoked the grant; raises SignInFailed when it cannot be reached."""
+    """Whether the server revoked the grant; raises SignInError when it cannot be reached."""
     form = {"token": tokens.refresh_token or tokens.access_token}
     return (await post(web, endpoint, tokens, form)).status == 200
 
 
 async def granted(web: Web, tokens: Tokens, form: dict[str, str]) -> Tokens:
-    """The tokens with a token answer taken in; raises OAuthRefused, NotNow and SignInFailed."""
+    """The tokens with a token answer taken in; raises OAuthRefusedError, NotNowError and SignInError."""
     reply = await post(web, tokens.token_endpoint, tokens, form)
     answer = reply.document
     if reply.status != 200 or answer is None or "access_token" not in answer:
@@ -84,10 +84,10 @@ async def granted(web: Web, tokens: Tokens, form: dict[str, str]) -> Tokens:
     access_token = answer.get("access_token")
     token_type = answer.get("token_type")
     if not isinstance(access_token, str) or not access_token.isascii() or " " in access_token:
-        raise SignInFailed(f"{tokens.issuer} sent a token answer without a usable access token.")
+        raise SignInError(f"{tokens.issuer} sent a token answer without a usable access token.")
     usable = ("bearer",) if tokens.dpop_key is None else ("bearer", "dpop")
     if not isinstance(token_type, str) or token_type.lower() not in usable:
-        raise SignInFailed(f"{tokens.issuer} issued a token that is not a Bearer token.")
+        raise SignInError(f"{tokens.issuer} issued a token that is not a Bearer token.")
     return tokens.renewed(answer)
 
 

@@ -18,8 +18,8 @@ import httpx
 
 from .. import USER_AGENT
 from .._common.addresses import AddressError, AddressPolicy, is_public
-from .._common.pinned_transport import NameNotFound, PinnedTransport
-from ..errors import DiscoveryFailed, NotConnected, NotNow, SignInFailed
+from .._common.pinned_transport import NameNotFoundError, PinnedTransport
+from ..errors import DiscoveryError, NotConnectedError, NotNowError, SignInError
 from ..http1 import tls_context
 from ..proxies import proxy_for
 from ..retry_after import retry_after
@@ -65,7 +65,7 @@ class Web:
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Raises NotNow when there is no answer, DiscoveryFailed when the address is forbidden."""
+        """Raises NotNowError when there is no answer, DiscoveryError when the address is forbidden."""
         host = httpx.URL(url).netloc.decode()
         fields = {"Accept": "application/json"} | (headers or {})
         try:
@@ -78,18 +78,18 @@ class Web:
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > MAX_ANSWER_BYTES:
-                        raise SignInFailed(f"{host} sent too long an answer.")
+                        raise SignInError(f"{host} sent too long an answer.")
                 wait = retry_after(response.headers.get("retry-after"))
                 nonce = response.headers.get("dpop-nonce")
                 return Answer(response.status_code, _object(content), wait, nonce)
-        except NameNotFound as problem:
-            raise NotNow(f"{problem}") from problem
+        except NameNotFoundError as problem:
+            raise NotNowError(f"{problem}") from problem
         except AddressError as refusal:
-            raise DiscoveryFailed(f"The metadata of {self.server_url} leads inside: {refusal}") from refusal
+            raise DiscoveryError(f"The metadata of {self.server_url} leads inside: {refusal}") from refusal
         except (httpx.TimeoutException, TimeoutError) as silence:
-            raise NotNow(f"{host} did not answer within {SECONDS:g} s.") from silence
-        except (httpx.HTTPError, httpx.InvalidURL, NotConnected) as problem:
-            raise NotNow(f"{host} cannot be reached.") from problem
+            raise NotNowError(f"{host} did not answer within {SECONDS:g} s.") from silence
+        except (httpx.HTTPError, httpx.InvalidURL, NotConnectedError) as problem:
+            raise NotNowError(f"{host} cannot be reached.") from problem
 
     @asynccontextmanager
     async def client(self, url: str) -> AsyncIterator[httpx.AsyncClient]:

@@ -6,14 +6,14 @@ import json
 import time
 
 from ..credentials.store import Store
-from ..errors import SignInFailed
+from ..errors import SignInError
 
 MOST_WINDOWS = 3
 HOUR = 3600.0
 
 
 def spend(store: Store, url: str) -> None:
-    """Count one window for a server; raises SignInFailed when the last hour had enough.
+    """Count one window for a server; raises SignInError when the last hour had enough.
 
     Kept beside the tokens, so that all bridges of a person share the count. Callers hold the lock
     of the sign-in.
@@ -22,7 +22,7 @@ def spend(store: Store, url: str) -> None:
     recent = [opened for opened in _opened(store, url) if 0 <= now - opened < HOUR]
     if len(recent) >= MOST_WINDOWS:
         minutes = max(1, round((recent[0] + HOUR - now) / 60))
-        raise SignInFailed(
+        raise SignInError(
             f"A browser window was opened for {url} {MOST_WINDOWS} times within an hour, and each time "
             f"the server wants another; the next opens by itself in {minutes} min."
         )

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from . import internal_http
-from .identity_statement import Keys, Statement, StatementRefused, check, key_id, read_keys, verified
-from .internal_http import NoAnswer
+from .identity_statement import Keys, Statement, StatementRefusedError, check, key_id, read_keys, verified
+from .internal_http import NoAnswerError
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ KEYS_PAUSE = 5.0
 Ask = Callable[[str, str, "bytes | None"], Awaitable[bytes]]
 
 
-class GatewayUnavailable(Exception):
+class GatewayUnavailableError(Exception):
     """The gateway cannot be asked now, and nothing that was read before will do."""
 
 
@@ -52,10 +52,10 @@ class GatewayIdentity:
     async def check(self, text: str | None, resource: str) -> Statement:
         """The statement, if it is valid now and for this resource.
 
-        Raises StatementRefused, and GatewayUnavailable when its key is not known and cannot be asked for.
+        Raises StatementRefusedError, and GatewayUnavailableError when its key is neither known nor to be had.
         """
         if not text:
-            raise StatementRefused("This server takes requests from its gateway only.")
+            raise StatementRefusedError("This server takes requests from its gateway only.")
         statement = self._known.get(text)
         kid = key_id(text) if statement is None else statement.kid
         await self._have(kid)
@@ -70,7 +70,7 @@ class GatewayIdentity:
     async def renew(self, statement: Statement) -> Statement:
         """A younger statement for the same request; streams of one token ask once.
 
-        Raises StatementRefused after a revocation, GatewayUnavailable when the gateway cannot be asked.
+        Raises StatementRefusedError after a revocation, GatewayUnavailableError when nobody can be asked.
         """
         task = self._renewals.get(statement.text)
         if task is None:
@@ -82,16 +82,16 @@ class GatewayIdentity:
         try:
             answer = await self._ask("POST", f"{self._url}/renewal", statement.text.encode())
             text = str(json.loads(answer)["statement"])
-        except NoAnswer as error:
+        except NoAnswerError as error:
             if error.status in (400, 401, 403):
-                raise StatementRefused("The sign-in behind this request was revoked.") from error
-            raise GatewayUnavailable(str(error)) from error
+                raise StatementRefusedError("The sign-in behind this request was revoked.") from error
+            raise GatewayUnavailableError(str(error)) from error
         except (ValueError, RecursionError, KeyError, TypeError) as error:
-            raise GatewayUnavailable("the gateway's renewal is malformed") from error
+            raise GatewayUnavailableError("the gateway's renewal is malformed") from error
         return await self.check(text, statement.audience)
 
     async def tell(self, statement: Statement, said: Mapping[str, Any]) -> None:
-        """What the server that a statement is for says of itself. Raises NoAnswer."""
+        """What the server that a statement is for says of itself. Raises NoAnswerError."""
         body = json.dumps({"statement": statement.text, "said": said}, ensure_ascii=False)
         await self._ask("POST", f"{self._url}/card", body.encode(errors="replace"))
 
@@ -105,10 +105,10 @@ class GatewayIdentity:
         if self._reading is None and due:
             self._read()
         if self._reading is None:
-            raise GatewayUnavailable("the gateway was asked for its keys a moment ago")
+            raise GatewayUnavailableError("the gateway was asked for its keys a moment ago")
         await asyncio.shield(self._reading)
         if self._read_at < self._tried_at:
-            raise GatewayUnavailable("the gateway's keys cannot be read")
+            raise GatewayUnavailableError("the gateway's keys cannot be read")
 
     def _read(self) -> None:
         self._tried_at = self.now()
@@ -118,7 +118,7 @@ class GatewayIdentity:
         try:
             self._issuer, self._keys = read_keys(await self._ask("GET", f"{self._url}/keys", None))
             self._read_at = self._tried_at
-        except (NoAnswer, ValueError) as error:
+        except (NoAnswerError, ValueError) as error:
             log.warning("the keys of identity statements cannot be read, the last ones stay: %s", error)
         finally:
             self._reading = None

@@ -7,9 +7,9 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from .gateway_identity import GatewayIdentity, GatewayUnavailable
+from .gateway_identity import GatewayIdentity, GatewayUnavailableError
 from .identity_header import HEADER, REVOKED
-from .identity_statement import Statement, StatementRefused
+from .identity_statement import Statement, StatementRefusedError
 from .refusal import refuse
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class IdentityGate:
         text = None if stated is None else stated.decode("latin-1")
         try:
             statement = await self.gateway.check(text, self.own.resource(_path(scope)))
-        except StatementRefused as error:
+        except StatementRefusedError as error:
             await refuse(send, 403, str(error))
-        except GatewayUnavailable:
+        except GatewayUnavailableError:
             sentence = "The gateway cannot be asked for its keys at the moment; try again."
             await refuse(send, 503, sentence, [(b"retry-after", b"2")])
         else:
@@ -143,9 +143,9 @@ class _Request:
         while True:
             try:
                 self._statement = await self._gateway.renew(self._statement)
-            except StatementRefused:
+            except StatementRefusedError:
                 return
-            except GatewayUnavailable:
+            except GatewayUnavailableError:
                 if self._statement.expires_at <= self._gateway.now():
                     return
             await asyncio.sleep(self._renew_every)

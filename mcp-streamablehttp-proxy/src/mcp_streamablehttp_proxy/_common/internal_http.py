@@ -14,7 +14,7 @@ TIMEOUT = 5.0
 MAX_ANSWER = 64 * 1024
 
 
-class NoAnswer(Exception):
+class NoAnswerError(Exception):
     """No answer with status 200; `status` is None when there was none at all."""
 
     def __init__(self, reason: str, status: int | None = None) -> None:
@@ -23,7 +23,7 @@ class NoAnswer(Exception):
 
 
 async def ask(method: str, url: str, body: bytes | None = None) -> bytes:
-    """The body of a 200 answer. Raises NoAnswer."""
+    """The body of a 200 answer. Raises NoAnswerError."""
     return await asyncio.to_thread(_ask, method, url, body)
 
 
@@ -36,11 +36,11 @@ def _ask(method: str, url: str, body: bytes | None) -> bytes:
         answer = connection.getresponse()
         content = answer.read(MAX_ANSWER + 1)
     except (OSError, http.client.HTTPException) as error:
-        raise NoAnswer(f"{parts.netloc} cannot be asked: {error}") from error
+        raise NoAnswerError(f"{parts.netloc} cannot be asked: {error}") from error
     finally:
         connection.close()
     if answer.status != 200:
-        raise NoAnswer(f"{parts.netloc} answered {answer.status}", answer.status)
+        raise NoAnswerError(f"{parts.netloc} answered {answer.status}", answer.status)
     if len(content) > MAX_ANSWER:
-        raise NoAnswer(f"{parts.netloc} answered more than {MAX_ANSWER} octets")
+        raise NoAnswerError(f"{parts.netloc} answered more than {MAX_ANSWER} octets")
     return content

@@ -58,11 +58,11 @@ _LISTED = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
 _MAPPED = frozenset(("patternProperties", "dependentSchemas", "$defs", "definitions"))
 
 
-class InvalidAnnotation(ValueError):
+class InvalidAnnotationError(ValueError):
     """Why conforming clients drop a tool and servers expect no headers for it."""
 
 
-class Mismatch(ValueError):
+class MismatchError(ValueError):
     """A header and the body disagree: 400 and error -32020. The text is one sentence."""
 
 
@@ -80,21 +80,21 @@ class Mirrored:
 
 
 def mirrored_arguments(schema: Any) -> tuple[Mirrored, ...]:
-    """The arguments that a tool's inputSchema wants repeated. Raises InvalidAnnotation."""
+    """The arguments that a tool's inputSchema wants repeated. Raises InvalidAnnotationError."""
     found: dict[str, Mirrored] = {}
     for path, position in _positions(schema):
         if ANNOTATION not in position:
             continue
         name, type_ = position[ANNOTATION], position.get("type")
         if not path:
-            raise InvalidAnnotation(f"an {ANNOTATION} is not on a plain property")
+            raise InvalidAnnotationError(f"an {ANNOTATION} is not on a plain property")
         where = ".".join(path)
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise InvalidAnnotation(f"the {ANNOTATION} of {where} is not a header token")
+            raise InvalidAnnotationError(f"the {ANNOTATION} of {where} is not a header token")
         if type_ not in _TYPES:
-            raise InvalidAnnotation(f"{where} is not a string, integer or boolean")
+            raise InvalidAnnotationError(f"{where} is not a string, integer or boolean")
         if name.lower() in found:
-            raise InvalidAnnotation(f"the {ANNOTATION} {name} occurs twice")
+            raise InvalidAnnotationError(f"the {ANNOTATION} {name} occurs twice")
         found[name.lower()] = Mirrored(name, path, type_)
     return tuple(found.values())
 
@@ -115,9 +115,9 @@ def request_headers(
 
 
 def check_method(method: str, headers: Mapping[bytes, bytes]) -> None:
-    """Raises Mismatch unless Mcp-Method repeats the method. Header names are in lower case."""
+    """Raises MismatchError unless Mcp-Method repeats the method. Header names are in lower case."""
     if headers.get(b"mcp-method", b"").decode("latin-1") != method:
-        raise Mismatch("header Mcp-Method does not match the method in the body")
+        raise MismatchError("header Mcp-Method does not match the method in the body")
 
 
 def name_member(method: str, headers: Mapping[bytes, bytes]) -> str | None:
@@ -128,13 +128,13 @@ def name_member(method: str, headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def check_name(member: str, value: Any, headers: Mapping[bytes, bytes]) -> None:
-    """Raises Mismatch unless Mcp-Name repeats the member's value."""
+    """Raises MismatchError unless Mcp-Name repeats the member's value."""
     if value is not None and decode(headers.get(b"mcp-name")) != value:
-        raise Mismatch(f"header Mcp-Name does not match params.{member}")
+        raise MismatchError(f"header Mcp-Name does not match params.{member}")
 
 
 def check_arguments(arguments: Any, headers: Mapping[bytes, bytes], mirrored: Iterable[Mirrored]) -> None:
-    """Raises Mismatch unless every argument to be repeated is repeated, and truly."""
+    """Raises MismatchError unless every argument to be repeated is repeated, and truly."""
     for one in mirrored:
         sent = headers.get(one.header.lower().encode())
         value = _at(arguments, one.path)
@@ -142,13 +142,13 @@ def check_arguments(arguments: Any, headers: Mapping[bytes, bytes], mirrored: It
         written = _written(one, value)
         if written is None:
             if sent is not None:
-                raise Mismatch(f"header {one.header} does not match {where}")
+                raise MismatchError(f"header {one.header} does not match {where}")
         elif sent is None:
-            raise Mismatch(f"header {one.header} is missing, {where} is not")
+            raise MismatchError(f"header {one.header} is missing, {where} is not")
         else:
             decoded = decode(sent)
             if decoded is None or not (decoded == written or _same_integer(one, decoded, value)):
-                raise Mismatch(f"header {one.header} does not match {where}")
+                raise MismatchError(f"header {one.header} does not match {where}")
 
 
 def encode(value: str) -> str:

@@ -53,15 +53,15 @@ _OF_THE_CONNECTION = frozenset(
 """RFC 9110 section 7.6.1."""
 
 
-class OwnerUnreachable(Exception):
+class OwnerUnreachableError(Exception):
     """Nobody there takes connections, or whoever does is no replica of this service; nothing was answered."""
 
 
-class OwnerHangs(Exception):
+class OwnerHangsError(Exception):
     """It takes connections and does not answer, not even when it is asked whether it is well."""
 
 
-class OwnerLost(Exception):
+class OwnerLostError(Exception):
     """It ended before it answered; whether it acted on the request nobody knows."""
 
 
@@ -82,7 +82,7 @@ class Forwarder:
         """Until the answer is passed on, or the client has gone. Its request is not read before `place` took
         a connection, and never sent twice.
 
-        Raises OwnerUnreachable, OwnerHangs and OwnerLost, when nothing was answered.
+        Raises OwnerUnreachableError, OwnerHangsError and OwnerLostError, when nothing was answered.
         """
         sent = asyncio.Event()
         exchange = asyncio.ensure_future(self._exchange(place, scope, hop, proof, receive, send, sent))
@@ -97,7 +97,7 @@ class Forwarder:
             if not exchange.done():
                 await _ended(exchange)
         if not exchange.cancelled():
-            with contextlib.suppress(ClientLeft):
+            with contextlib.suppress(ClientLeftError):
                 exchange.result()
 
     def drain(self) -> None:
@@ -145,7 +145,7 @@ class Forwarder:
             try:
                 if proof not in response.headers.raw:
                     log.warning("what answers at %s is no replica of this service", place)
-                    raise OwnerUnreachable(place)
+                    raise OwnerUnreachableError(place)
                 start = _start(response, without=proof[0])
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
                     begun = True
@@ -161,10 +161,10 @@ class Forwarder:
             finally:
                 await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise OwnerUnreachable(place) from error
+            raise OwnerUnreachableError(place) from error
         except httpx.TransportError as error:
             if not begun:
-                raise OwnerLost(place) from error
+                raise OwnerLostError(place) from error
             log.warning("replica %s ended amid an event stream", place)
             await send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:
@@ -175,12 +175,12 @@ class Forwarder:
     async def _answered(
         self, client: httpx.AsyncClient, request: httpx.Request, place: str
     ) -> httpx.Response:
-        """The head of the answer. Raises OwnerHangs, and httpx's errors."""
+        """The head of the answer. Raises OwnerHangsError, and httpx's errors."""
         sending = asyncio.ensure_future(client.send(request, stream=True))
         try:
             while not (await asyncio.wait((sending,), timeout=self._look_after))[0]:
                 if not await self._well(client, place):
-                    raise OwnerHangs(place)
+                    raise OwnerHangsError(place)
             return sending.result()
         finally:
             if not sending.done():
@@ -208,7 +208,7 @@ def _client(connect: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
 
 
-class ClientLeft(Exception):
+class ClientLeftError(Exception):
     """In the middle of its request."""
 
 
@@ -217,7 +217,7 @@ async def _body(receive: Receive, sent: asyncio.Event) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientLeft
+            raise ClientLeftError
         yield message.get("body", b"")
         more = message.get("more_body", False)
     sent.set()

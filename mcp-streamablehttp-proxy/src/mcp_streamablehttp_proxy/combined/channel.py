@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Raw
 
 from .._common import jsonrpc
-from .._common.channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelled
+from .._common.channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelledError
 from .._common.jsonrpc import Kind, Message, MessageError
 from .._common.subscriptions import LISTEN
 from .listening import Listening
@@ -117,7 +117,7 @@ class Combined:
 
     def cancel(self, turn: Turn, reason: str) -> None:
         if self._drop(turn, reason):
-            turn.settle(TurnCancelled(reason))
+            turn.settle(TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         if self._drop(turn, reason):
@@ -289,7 +289,7 @@ class Combined:
         self._away[server] = reason
 
     def _heard_of(self, server: str, inner: Turn) -> None:
-        if isinstance(inner.outcome, TurnCancelled):
+        if isinstance(inner.outcome, TurnCancelledError):
             return
         if isinstance(inner.outcome, ChannelError):
             if inner.context.shared:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelled
+from .._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelledError
 from .._common.envelope import read_envelope
 from .._common.jsonrpc import Message, MessageError
 from ..server.pool import Pool
@@ -68,7 +68,7 @@ class Seated:
     def cancel(self, turn: Turn, reason: str) -> None:
         if (at := self._at.get(turn)) is not None:
             at.cancel(turn, reason)
-        turn.settle(TurnCancelled(reason))
+        turn.settle(TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         if (at := self._at.get(turn)) is not None:

@@ -11,7 +11,7 @@ import httpx
 
 from .. import __version__
 from .._common import jsonrpc
-from .._common.event_stream import Event, EventParser, EventTooLarge
+from .._common.event_stream import Event, EventParser, EventTooLargeError
 from .._common.jsonrpc import Kind, Message
 from ..settings import RemoteServer
 
@@ -31,21 +31,21 @@ _NO_ENDPOINT = frozenset({400, 404, 405, 406, 415, 422, 501})
 """Statuses of whoever cannot read a request; others (credentials, a limit, a crash) have another reason."""
 
 
-class Fault(Exception):
+class RemoteError(Exception):
     """A request has no answer. The text goes after "server NAME"."""
 
     code = jsonrpc.INTERNAL_ERROR
 
 
-class Unreachable(Fault):
+class UnreachableError(RemoteError):
     """No connection: the server cannot have acted on the request."""
 
 
-class Broken(Fault):
+class ConnectionBrokenError(RemoteError):
     """The connection broke after the request was sent: what became of it is unknown."""
 
 
-class NoEndpoint(Fault):
+class NoEndpointError(RemoteError):
     """Nobody there understands such a request."""
 
     code = jsonrpc.METHOD_NOT_FOUND
@@ -71,7 +71,7 @@ class Connection:
     async def exchange(
         self, method: str, headers: Mapping[str, str], body: bytes | None = None, url: str = ""
     ) -> AsyncIterator[httpx.Response]:
-        """One request, and its answer as it arrives. Raises Fault. Redirects are answers."""
+        """One request, and its answer as it arrives. Raises RemoteError. Redirects are answers."""
         # Credentials are as their file has them; ids of events are UTF-8 (WHATWG HTML section 9.2.2).
         own = self._credentials().items()
         sent = httpx.Headers([(name.encode(), value.encode("latin-1")) for name, value in own])
@@ -81,7 +81,7 @@ class Connection:
         try:
             response = await self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as why:
-            raise Unreachable(f"cannot be reached at {self.server.address}: {_reason(why)}") from why
+            raise UnreachableError(f"cannot be reached at {self.server.address}: {_reason(why)}") from why
         except httpx.HTTPError as why:
             raise _broken(why) from why
         try:
@@ -92,7 +92,7 @@ class Connection:
             await response.aclose()
 
     async def events(self, response: httpx.Response) -> AsyncGenerator[Event, None]:
-        """The messages of a good answer; JSON is one event without an id. Raises Fault."""
+        """The messages of a good answer; JSON is one event without an id. Raises RemoteError."""
         kind = media_type(response)
         limit = self.server.max_line
         if kind == EVENT_STREAM:
@@ -101,24 +101,24 @@ class Connection:
                 async for chunk in response.aiter_bytes():
                     for event in parser.feed(chunk):
                         yield event
-            except EventTooLarge as why:
-                raise Fault(f"sent {why}") from why
+            except EventTooLargeError as why:
+                raise RemoteError(f"sent {why}") from why
             except httpx.HTTPError as why:
                 raise _broken(why) from why
             return
         body = await _read(response, limit)
         if len(body) > limit:
-            raise Fault(f"sent an answer of more than {limit} bytes")
+            raise RemoteError(f"sent an answer of more than {limit} bytes")
         if not body.strip():
             return
         if kind != "application/json":
-            raise NoEndpoint(
+            raise NoEndpointError(
                 f"answered with {kind or 'an unnamed content type'} in place of JSON: "
                 "its url is not that of an MCP server"
             )
         yield Event(body)
 
-    async def refusal(self, response: httpx.Response) -> Message | Fault:
+    async def refusal(self, response: httpx.Response) -> Message | RemoteError:
         """What an answer of status 300 and more says: an error response, or the reason in our words."""
         body = (await _read(response, _SHORT))[:_SHORT]
         with contextlib.suppress(jsonrpc.MessageError):
@@ -130,14 +130,16 @@ class Connection:
             place = response.headers.get("location", "")
             with contextlib.suppress(httpx.InvalidURL):
                 place = str(response.url.join(place).copy_with(query=None, fragment=None))
-            return NoEndpoint(f"answers with a redirect to {place[:_SHOWN]}: write that address as its url")
+            return NoEndpointError(
+                f"answers with a redirect to {place[:_SHOWN]}: write that address as its url"
+            )
         said = f"answered {status}{_sentence(self._without_secrets(body.decode('utf-8', 'replace')))}"
         if status in (401, 403):
-            return Fault(f"{said}; it does not take the credentials in headers of its entry")
+            return RemoteError(f"{said}; it does not take the credentials in headers of its entry")
         if status in (429, 503):
             wait = response.headers.get("retry-after", "")
-            return Fault(f"{said}; try again {f'in {wait} s' if wait.isdigit() else 'later'}")
-        return (NoEndpoint if status in _NO_ENDPOINT else Fault)(said)
+            return RemoteError(f"{said}; try again {f'in {wait} s' if wait.isdigit() else 'later'}")
+        return (NoEndpointError if status in _NO_ENDPOINT else RemoteError)(said)
 
     def _without_secrets(self, text: str) -> str:
         """Some servers repeat the key that they refuse."""
@@ -172,8 +174,8 @@ async def _read(response: httpx.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-def _broken(why: httpx.HTTPError) -> Broken:
-    return Broken(
+def _broken(why: httpx.HTTPError) -> ConnectionBrokenError:
+    return ConnectionBrokenError(
         f"broke the connection ({_reason(why)}): whether it acted on the request is not known; "
         "it was not sent again"
     )

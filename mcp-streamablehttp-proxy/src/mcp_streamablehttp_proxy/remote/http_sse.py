@@ -11,7 +11,7 @@ import httpx
 
 from .._common.event_stream import Event
 from .._common.jsonrpc import Kind, Message
-from .connection import EVENT_STREAM, Connection, Fault, NoEndpoint, media_type
+from .connection import EVENT_STREAM, Connection, NoEndpointError, RemoteError, media_type
 from .streamable_http import INTRODUCTION, is_modern
 
 log = logging.getLogger(__name__)
@@ -37,16 +37,16 @@ class HttpSse:
         self._introduction = asyncio.Lock()
 
     async def send(self, message: Message) -> None:
-        """Until the server has taken the message; its answer comes by the stream. Raises Fault."""
+        """Until the server has taken the message; its answer comes by the stream. Raises RemoteError."""
         if is_modern(message):
-            raise NoEndpoint("speaks HTTP+SSE of 2024-11-05, which knows no such request")
+            raise NoEndpointError("speaks HTTP+SSE of 2024-11-05, which knows no such request")
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
         try:
             async with asyncio.timeout(_ENDPOINT):
                 url = await asyncio.shield(self._endpoint)
         except TimeoutError as late:
-            raise Fault("does not say where its stream of events wants messages sent") from late
+            raise RemoteError("does not say where its stream of events wants messages sent") from late
         if message.method in INTRODUCTION:
             async with self._introduction:
                 await self._post(message, url)
@@ -62,7 +62,7 @@ class HttpSse:
             if response.status_code < 300:
                 return
             said = await self._connection.refusal(response)
-        if isinstance(said, Fault):
+        if isinstance(said, RemoteError):
             raise said
         if message.id is not None:
             self._deliver(said.with_id(message.id))
@@ -76,19 +76,23 @@ class HttpSse:
             async with self._connection.exchange("GET", {"Accept": EVENT_STREAM}) as response:
                 if response.status_code != 200 or media_type(response) != EVENT_STREAM:
                     said = await self._connection.refusal(response)
-                    raise said if isinstance(said, Fault) else NoEndpoint("has no stream of events there")
+                    raise (
+                        said
+                        if isinstance(said, RemoteError)
+                        else NoEndpointError("has no stream of events there")
+                    )
                 async with aclosing(self._connection.events(response)) as events:
                     async for event in events:
                         self._take(event, response.url)
             reason = "closed its stream of events"
-        except Fault as problem:
+        except RemoteError as problem:
             if not self._endpoint.done():
                 self._endpoint.set_exception(problem)
                 self._endpoint.exception()  # whoever waits is told; nobody has to
                 return
             reason = str(problem)
         if not self._endpoint.done():
-            self._endpoint.set_exception(Fault(reason))
+            self._endpoint.set_exception(RemoteError(reason))
             self._endpoint.exception()
         self._lost(reason)
 
@@ -98,9 +102,11 @@ class HttpSse:
                 try:
                     url = base.join(event.data.decode("utf-8", "replace").strip())
                 except (httpx.InvalidURL, ValueError) as why:
-                    raise Fault("wants its messages sent to what is no address") from why
+                    raise RemoteError("wants its messages sent to what is no address") from why
                 if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
-                    raise Fault("wants its messages sent to another host, where credentials must not go")
+                    raise RemoteError(
+                        "wants its messages sent to another host, where credentials must not go"
+                    )
                 self._endpoint.set_result(str(url))
         elif event.type == "message" and event.data:
             self._deliver(event.data)

@@ -13,7 +13,7 @@ from .._common.jsonrpc import Kind, Message
 from ..server.child import Child
 from ..server.link import HearEnd, HearLine
 from ..settings import RemoteServer, Server
-from .connection import Connection, Fault, NoEndpoint, Unreachable
+from .connection import Connection, NoEndpointError, RemoteError, UnreachableError
 from .http_sse import HttpSse
 from .streamable_http import StreamableHttp, is_modern
 
@@ -84,23 +84,23 @@ class RemoteLink:
         self.unread += len(message.raw)
         try:
             await self._send(message)
-        except Unreachable as problem:
+        except UnreachableError as problem:
             if self._heard:
                 self._refuse(message, problem)
             else:
                 self._ended(str(problem))
-        except Fault as problem:
+        except RemoteError as problem:
             self._refuse(message, problem)
         except Exception:
             log.exception("a message was not carried", extra={**self._tags, "method": message.method})
-            self._refuse(message, Fault("could not be asked; the proxy's log has the reason"))
+            self._refuse(message, RemoteError("could not be asked; the proxy's log has the reason"))
         finally:
             self.unread -= len(message.raw)
 
     async def _send(self, message: Message) -> None:
         try:
             await self._transport.send(message)
-        except NoEndpoint:
+        except NoEndpointError:
             if message.method != "initialize" or self._server.transport is not None or self._is_sse:
                 raise
             newer, older = self._transport, HttpSse(self._connection, self._deliver, self._ended)
@@ -108,7 +108,7 @@ class RemoteLink:
             self._transport = older
             try:
                 await older.send(message)
-            except Fault:
+            except RemoteError:
                 self._transport = newer
                 await older.close()
                 log.debug("no HTTP+SSE either", extra=self._tags)
@@ -118,7 +118,7 @@ class RemoteLink:
     def _is_sse(self) -> bool:
         return isinstance(self._transport, HttpSse)
 
-    def _refuse(self, message: Message, problem: Fault) -> None:
+    def _refuse(self, message: Message, problem: RemoteError) -> None:
         log.warning("remote server", extra={**self._tags, "method": message.method, "problem": str(problem)})
         if message.kind is Kind.REQUEST and self.running:
             self._on_line(message.refused(problem.code, f"server {self._server.name} {problem}").raw)

@@ -17,7 +17,14 @@ from .._common.event_stream import Event
 from .._common.jsonrpc import Kind, Message
 from .._common.mirror import Mirror
 from .._common.mirrored_headers import HEADER_MISMATCH
-from .connection import EVENT_STREAM, Broken, Connection, Fault, Unreachable, media_type
+from .connection import (
+    EVENT_STREAM,
+    Connection,
+    ConnectionBrokenError,
+    RemoteError,
+    UnreachableError,
+    media_type,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +65,7 @@ class StreamableHttp:
         self._mirror = Mirror()
 
     async def send(self, message: Message) -> None:
-        """Until the message is taken, a request answered. Raises Fault."""
+        """Until the message is taken, a request answered. Raises RemoteError."""
         if is_modern(message):
             await self._send_modern(message)
         elif message.method == "initialize":
@@ -83,7 +90,7 @@ class StreamableHttp:
             self._listener.cancel()
         headers, session, self._session = self._of_session(), self._session, None
         if session is not None:
-            with contextlib.suppress(Fault):
+            with contextlib.suppress(RemoteError):
                 async with self._connection.exchange("DELETE", headers):
                     pass
 
@@ -106,7 +113,7 @@ class StreamableHttp:
             if message.kind is not Kind.REQUEST:
                 return
             resumable = media_type(response) == EVENT_STREAM
-            with contextlib.suppress(Broken) if resumable else contextlib.nullcontext():
+            with contextlib.suppress(ConnectionBrokenError) if resumable else contextlib.nullcontext():
                 async with aclosing(self._connection.events(response)) as events:
                     async for event in events:
                         last = _after(last, event)
@@ -121,7 +128,7 @@ class StreamableHttp:
                 break
             await asyncio.sleep(min((last.retry or 1000) / 1000, _LONGEST_PAUSE))
             headers = {"Accept": EVENT_STREAM, "Last-Event-ID": last.id, **self._of_session()}
-            with contextlib.suppress(Broken, Unreachable):
+            with contextlib.suppress(ConnectionBrokenError, UnreachableError):
                 async with self._connection.exchange("GET", headers) as response:
                     if response.status_code != 200 or media_type(response) != EVENT_STREAM:
                         break
@@ -130,7 +137,7 @@ class StreamableHttp:
                             last = _after(last, event)
                             if self._heard(event, message):
                                 return
-        raise Fault(
+        raise RemoteError(
             "ended its stream before the answer: whether it acted on the request is not known; "
             "it was not sent again"
         )
@@ -154,12 +161,12 @@ class StreamableHttp:
             self._mirror.learn(jsonrpc.decode(result))
 
     async def _refused(self, message: Message, response: httpx.Response) -> None:
-        """Pass the refusal on as the answer. Raises Fault where the server gave none of its own."""
+        """Pass the refusal on as the answer. Raises RemoteError where the server gave none of its own."""
         said = await self._connection.refusal(response)
         if self._session is not None and _session_unknown(response.status_code, said):
             self._session = None
             self._lost("has ended the session")
-        if isinstance(said, Fault):
+        if isinstance(said, RemoteError):
             raise said
         if message.id is not None:
             self._deliver(said.with_id(message.id))
@@ -182,9 +189,9 @@ class StreamableHttp:
                     async for event in events:
                         if self._heard(event, message):
                             return
-                raise Fault("ended its stream before the answer; the request was not sent again")
+                raise RemoteError("ended its stream before the answer; the request was not sent again")
             said = await self._connection.refusal(response)
-        if isinstance(said, Fault):
+        if isinstance(said, RemoteError):
             raise said
         if message.method == "tools/call" and not again and _code(said) == HEADER_MISMATCH:
             # Refused, so not executed: its annotations are not known here (any more).
@@ -241,7 +248,7 @@ class StreamableHttp:
                                 failures, last = 0, _after(last, event)
                                 if event.type == "message" and event.data:
                                     self._deliver(event.data)
-            except Fault as problem:
+            except RemoteError as problem:
                 self._listening.set()
                 log.debug("stream of a remote server ended", extra={"reason": str(problem)})
             pause = (last.retry or 1000) / 1000 * 2.0 ** min(failures, 5)
@@ -254,11 +261,11 @@ def _after(last: Event, event: Event) -> Event:
     return Event(b"", id=last.id if event.id is None else event.id, retry=event.retry or last.retry)
 
 
-def _session_unknown(status: int, said: Message | Fault) -> bool:
+def _session_unknown(status: int, said: Message | RemoteError) -> bool:
     """404 by the specification; servers on the older SDKs say 400 and name the session."""
     if status == 404:
         return True
-    text = str(said) if isinstance(said, Fault) else bytes(said.error or b"").decode("utf-8", "replace")
+    text = str(said) if isinstance(said, RemoteError) else bytes(said.error or b"").decode("utf-8", "replace")
     return status == 400 and "session" in text.lower()
 
 

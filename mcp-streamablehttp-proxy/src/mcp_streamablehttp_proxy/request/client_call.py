@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from .._common import jsonrpc
-from .._common.channel import Channel, ChannelError, Turn, TurnCancelled
+from .._common.channel import Channel, ChannelError, Turn, TurnCancelledError
 from .._common.envelope import SUBSCRIPTION_ID, Envelope
 from .._common.jsonrpc import Kind, Message
 from .._common.subscriptions import LISTEN
@@ -96,7 +96,7 @@ class ClientCall:
     def _response(self) -> Message:
         try:
             response = self.turn.response()
-        except TurnCancelled as problem:
+        except TurnCancelledError as problem:
             raise ChannelError(f"the call was cancelled: {problem}") from problem
         if not self.listening or response.result is None:
             return response

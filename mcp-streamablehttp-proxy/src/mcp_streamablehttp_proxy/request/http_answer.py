@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from .._common.jsonrpc import INVALID_REQUEST
-from ..wire.http import Refused, Request, accepts, event
+from ..wire.http import RefusedError, Request, accepts, event
 
 _SOON = 0.05
 """Seconds in which most answers are there; only later is the client watched."""
@@ -15,10 +15,12 @@ class HttpAnswer:
     """Once the stream has begun, everything goes there; a closed connection sets `gone`."""
 
     def __init__(self, request: Request, keepalive: float) -> None:
-        """Raises Refused (406) if the client accepts neither form."""
+        """Raises RefusedError (406) if the client accepts neither form."""
         json, self.streamable = accepts(request.headers)
         if not json and not self.streamable:
-            raise Refused(406, INVALID_REQUEST, "Accept must list application/json and text/event-stream")
+            raise RefusedError(
+                406, INVALID_REQUEST, "Accept must list application/json and text/event-stream"
+            )
         self.gone = False
         self.sent = 0
         """Bytes of JSON."""

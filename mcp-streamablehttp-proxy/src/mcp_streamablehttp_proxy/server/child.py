@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from .._common import jsonrpc
-from .._common.channel import ChannelError, Owner, Turn, TurnCancelled
+from .._common.channel import ChannelError, Owner, Turn, TurnCancelledError
 from .._common.jsonrpc import Kind, Message
 from .._common.versions import Era
 from ..settings import MIB, Server
@@ -190,7 +190,7 @@ class Child:
             if turn.owner is owner and turn.client_id == wanted:
                 own = message.with_params({**message.params, "requestId": turn.id})
                 self._link.write(own.raw)
-                self._end(turn, TurnCancelled("cancelled by the client"))
+                self._end(turn, TurnCancelledError("cancelled by the client"))
                 return
 
     def answer(self, message: Message, owner: Owner) -> bool:
@@ -199,7 +199,7 @@ class Child:
     def cancel(self, turn: Turn, reason: str) -> None:
         if self._turns.get(turn.id) is turn:
             self._link.write(Message.cancellation(turn.id, reason).raw)
-            self._end(turn, TurnCancelled(reason))
+            self._end(turn, TurnCancelledError(reason))
 
     def expire(self, turn: Turn, reason: str) -> None:
         if self._turns.get(turn.id) is turn:

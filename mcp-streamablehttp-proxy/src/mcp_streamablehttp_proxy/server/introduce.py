@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from .. import __version__
 from .._common import jsonrpc
-from .._common.channel import ChannelError, Turn, TurnCancelled
+from .._common.channel import ChannelError, Turn, TurnCancelledError
 from .._common.envelope import envelope_of
 from .._common.introduction import speaks_modern
 from .._common.jsonrpc import Kind, Message
@@ -99,5 +99,5 @@ async def discovered(probe: Turn, patience: float) -> Raw | None:
     try:
         async with asyncio.timeout(patience):
             return speaks_modern(await probe.answered())
-    except (TimeoutError, TurnCancelled):
+    except (TimeoutError, TurnCancelledError):
         return None

@@ -20,7 +20,7 @@ from .._common.channel import (
     Timer,
     Timers,
     Turn,
-    TurnCancelled,
+    TurnCancelledError,
 )
 from .._common.client_capabilities import askable
 from .._common.jsonrpc import Message
@@ -75,7 +75,7 @@ class OneAtATime(Around):
 
     def cancel(self, turn: Turn, reason: str) -> None:
         if self._drop(turn):
-            turn.settle(TurnCancelled(reason))
+            turn.settle(TurnCancelledError(reason))
         else:
             self._server.cancel(turn, reason)
 

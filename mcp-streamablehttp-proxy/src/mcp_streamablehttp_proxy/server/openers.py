@@ -40,7 +40,7 @@ Opener = Callable[[Backing], Awaitable[Backend]]
 """Introduces a fresh process. Raises ChannelError."""
 
 
-class EndedAtDiscovery(ChannelError):
+class EndedAtDiscoveryError(ChannelError):
     """The server ended when it was asked for an era that it does not know: start it once more."""
 
 
@@ -167,7 +167,7 @@ class Openers:
                 raise
             self._knows_discovery = False
             log.info("server ended at server/discover", extra=child.tags)
-            raise EndedAtDiscovery(str(problem)) from problem
+            raise EndedAtDiscoveryError(str(problem)) from problem
         child.may_end = False
         if not probe.settled:
             self._patience = _SHORT_PATIENCE

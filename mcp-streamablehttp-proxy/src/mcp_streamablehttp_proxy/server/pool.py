@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Raw
 
 from .._common import jsonrpc
-from .._common.channel import ChannelError, Unavailable
+from .._common.channel import ChannelError, UnavailableError
 from .._common.client_capabilities import ALL_CAPABILITIES
 from .._common.introduction import server_info
 from .._common.versions import Era
@@ -25,7 +25,7 @@ from .backend import Backend
 from .backing import Backing, Make
 from .backoff import Backoff
 from .child import Child
-from .openers import EndedAtDiscovery, Openers, Purpose
+from .openers import EndedAtDiscoveryError, Openers, Purpose
 from .places import Place, Seat, Together
 from .spares import Spares
 from .tool_list import KnownTools
@@ -41,8 +41,8 @@ _STABLE_AFTER = 10.0
 
 
 class Pool:
-    """Every way to a process raises ChannelError (502) when it cannot start, Unavailable (503) when none may
-    be started."""
+    """Every way to a process raises ChannelError (502) when it cannot start, UnavailableError (503) when
+    none may be started."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Pool:
     async def _obtain(self, label: str, principal: str, purpose: Purpose) -> Backend:
         try:
             return await self._take(label, principal, purpose)
-        except EndedAtDiscovery:
+        except EndedAtDiscoveryError:
             return await self._take(label, principal, purpose)
 
     async def _take(self, label: str, principal: str, purpose: Purpose) -> Backend:
@@ -183,9 +183,9 @@ class Pool:
         name, wait = self.server.name, self.server.wait
         deadline = time.monotonic() + wait
         if self._closing:
-            raise Unavailable("the proxy is shutting down", 1)
+            raise UnavailableError("the proxy is shutting down", 1)
         if (pause := backoff.pause) > wait:
-            raise Unavailable(
+            raise UnavailableError(
                 f"server {name} failed {backoff.failures} times, "
                 f"next attempt in {pause:.0f} s: {backoff.trouble}",
                 pause,
@@ -206,7 +206,7 @@ class Pool:
                     reason = f"you have {self._share} processes of server {name}, the most of one user"
                 else:
                     reason = f"server {name} is at its limit of {self.server.max_children} children"
-                raise Unavailable(reason, wait) from error
+                raise UnavailableError(reason, wait) from error
         self._reserved[principal] += 1
 
     @property

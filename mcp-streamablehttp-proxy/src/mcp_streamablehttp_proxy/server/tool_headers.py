@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
-from .._common.channel import Channel, ChannelError, Turn, TurnCancelled
+from .._common.channel import Channel, ChannelError, Turn, TurnCancelledError
 from .._common.introduction import offers
 from .._common.jsonrpc import Message
 from .._common.mirrored_headers import Mirrored
@@ -55,7 +55,7 @@ class ToolHeaders:
             async with asyncio.timeout(self._patience):
                 for tool in await listed(self._channel, self, modern=True):
                     tools[tool["name"]] = mirrored_by(tool.get("inputSchema"))
-        except (ChannelError, TurnCancelled, TimeoutError, *_NO_TOOLS) as problem:
+        except (ChannelError, TurnCancelledError, TimeoutError, *_NO_TOOLS) as problem:
             extra = {"server": self._channel.name, "problem": str(problem)}
             log.warning("tools could not be listed, Mcp-Param headers go unchecked", extra=extra)
             return

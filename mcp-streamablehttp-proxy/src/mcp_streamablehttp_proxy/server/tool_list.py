@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from .._common import jsonrpc
-from .._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelled
+from .._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelledError
 from .._common.envelope import envelope_of
 from .._common.introduction import capabilities
 from .._common.jsonrpc import Message
@@ -28,7 +28,7 @@ _FRESH = 3600.0
 
 
 async def listed(channel: Channel, owner: Owner, *, modern: bool) -> list[dict[str, Any]]:
-    """All tools. Raises ChannelError, TurnCancelled, and ValueError for what is no list of tools."""
+    """All tools. Raises ChannelError, TurnCancelledError, and ValueError for what is no list of tools."""
     tools: list[dict[str, Any]] = []
     params: dict[str, Any] = {}
     for _ in range(_MAX_PAGES):
@@ -100,7 +100,7 @@ class KnownTools:
         try:
             async with asyncio.timeout(_PATIENCE):
                 self.digest = digest(await listed(channel, self, modern=modern))
-        except (ChannelError, TurnCancelled, TimeoutError, ValueError) as problem:
+        except (ChannelError, TurnCancelledError, TimeoutError, ValueError) as problem:
             self._due = 0.0
             log.info("tools could not be listed", extra={"server": self._name, "problem": str(problem)})
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from .._common import jsonrpc
-from .._common.channel import Channel, ChannelError, Turn, TurnCancelled
+from .._common.channel import Channel, ChannelError, Turn, TurnCancelledError
 from .._common.jsonrpc import Message
 from ..settings import Settings
 from ..wire.http import Request
@@ -111,7 +111,7 @@ def answer(turn: Turn) -> bytes:
     """The answer to a turn that is settled, under the client's id."""
     try:
         return turn.response().with_id(turn.client_id)
-    except TurnCancelled as problem:
+    except TurnCancelledError as problem:
         reason = f"request cancelled: {problem}"
         return jsonrpc.error(turn.client_id, jsonrpc.REQUEST_CANCELLED, reason)
     except ChannelError as problem:

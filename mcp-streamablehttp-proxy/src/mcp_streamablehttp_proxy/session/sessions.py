@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from weakref import WeakValueDictionary
 
-from .._common.channel import Unavailable
+from .._common.channel import UnavailableError
 from .._common.jsonrpc import Message
 from ..server.pool import Pool
 from ..settings import Settings
@@ -69,15 +69,17 @@ class Sessions:
         return session, response
 
     def _make_room(self, principal: str) -> None:
-        """Raises Unavailable when all sessions are taken, or all that one user may have."""
+        """Raises UnavailableError when all sessions are taken, or all that one user may have."""
         server = self._pool.server
         most, share = server.max_sessions, max(1, server.max_sessions // SHARE)
         mine = sum(session.principal == principal for session in self._sessions.values())
         if principal and mine + self._opening[principal] >= share:
             if not self._end_idle(principal):
-                raise Unavailable(f"you have {share} sessions at server {server.name}, the most", server.wait)
+                raise UnavailableError(
+                    f"you have {share} sessions at server {server.name}, the most", server.wait
+                )
         elif len(self._sessions) + self._opening.total() >= most and not self.give_way(principal):
-            raise Unavailable(f"server {server.name} is at its limit of {most} sessions", server.wait)
+            raise UnavailableError(f"server {server.name} is at its limit of {most} sessions", server.wait)
 
     def _budget(self, principal: str) -> Budget | None:
         return self._budgets.setdefault(principal, Budget()) if principal else None

@@ -46,7 +46,7 @@ EVENT_STREAM = [
 ]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The request is answered with this HTTP status and a JSON-RPC error."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Refused(Exception):
         self.headers = tuple(headers)
 
 
-class Disconnected(Exception):
+class DisconnectedError(Exception):
     """The client went away before its request was read."""
 
 
@@ -149,41 +149,41 @@ def event(data: bytes, id_: bytes | None = None) -> bytes:
 
 
 def read_headers(scope: Scope) -> Headers:
-    """The headers, names in lower case. Raises Refused when a header that decides is repeated."""
+    """The headers, names in lower case. Raises RefusedError when a header that decides is repeated."""
     headers: Headers = {}
     for name, padded in scope["headers"]:
         value = padded.strip(b" \t")
         if name not in headers:
             headers[name] = value
         elif name in _SINGLE:
-            raise Refused(400, -32600, f"header {name.decode('latin-1')} came more than once")
+            raise RefusedError(400, -32600, f"header {name.decode('latin-1')} came more than once")
         else:
             headers[name] += b"," + value
     return headers
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """The request body. Raises Refused (413) above `limit` bytes, and Disconnected."""
+    """The request body. Raises RefusedError (413) above `limit` bytes, and DisconnectedError."""
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limit:
-        raise Refused(413, -32600, f"the body must not exceed {limit} bytes")
+        raise RefusedError(413, -32600, f"the body must not exceed {limit} bytes")
     message = await receive()
     if message["type"] == "http.disconnect":
-        raise Disconnected
+        raise DisconnectedError
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         if len(body) > limit:
-            raise Refused(413, -32600, f"the body must not exceed {limit} bytes")
+            raise RefusedError(413, -32600, f"the body must not exceed {limit} bytes")
         return body
     chunks, size = [body], len(body)
     while message.get("more_body"):
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Disconnected
+            raise DisconnectedError
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise Refused(413, -32600, f"the body must not exceed {limit} bytes")
+            raise RefusedError(413, -32600, f"the body must not exceed {limit} bytes")
     return b"".join(chunks)
 
 

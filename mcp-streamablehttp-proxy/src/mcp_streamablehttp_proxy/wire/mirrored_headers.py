@@ -9,25 +9,25 @@ from .._common.jsonrpc import Message
 from .._common.mirrored_headers import (
     HEADER_MISMATCH,
     PARAM_PREFIX,
-    InvalidAnnotation,
+    InvalidAnnotationError,
     Mirrored,
-    Mismatch,
+    MismatchError,
     mirrored_arguments,
 )
-from .http import Headers, Refused
+from .http import Headers, RefusedError
 
 _PARAM = PARAM_PREFIX.lower().encode()
 
 
 def check_headers(message: Message, headers: Headers) -> None:
-    """Raises Refused (-32020) unless Mcp-Method and Mcp-Name repeat what the body says."""
+    """Raises RefusedError (-32020) unless Mcp-Method and Mcp-Name repeat what the body says."""
     try:
         mirrored_headers.check_method(message.method, headers)
         member = mirrored_headers.name_member(message.method, headers)
         if member is not None and (raw := message.params.get(member)) is not None:
             mirrored_headers.check_name(member, jsonrpc.decode(raw), headers)
-    except Mismatch as error:
-        raise Refused(400, HEADER_MISMATCH, str(error)) from error
+    except MismatchError as error:
+        raise RefusedError(400, HEADER_MISMATCH, str(error)) from error
 
 
 def concerns_params(message: Message, headers: Headers) -> bool:
@@ -41,15 +41,15 @@ def concerns_params(message: Message, headers: Headers) -> bool:
 
 
 def check_params(message: Message, headers: Headers, mirrored: tuple[Mirrored, ...]) -> None:
-    """Raises Refused (-32020) unless every argument to be mirrored is mirrored, and truly."""
+    """Raises RefusedError (-32020) unless every argument to be mirrored is mirrored, and truly."""
     if not mirrored:
         return
     raw = message.params.get("arguments")
     arguments = None if raw is None else jsonrpc.decode(raw)
     try:
         mirrored_headers.check_arguments(arguments, headers, mirrored)
-    except Mismatch as error:
-        raise Refused(400, HEADER_MISMATCH, str(error)) from error
+    except MismatchError as error:
+        raise RefusedError(400, HEADER_MISMATCH, str(error)) from error
 
 
 def mirrored_by(schema: Any) -> tuple[Mirrored, ...]:
@@ -59,5 +59,5 @@ def mirrored_by(schema: Any) -> tuple[Mirrored, ...]:
     """
     try:
         return mirrored_arguments(schema)
-    except InvalidAnnotation:
+    except InvalidAnnotationError:
         return ()

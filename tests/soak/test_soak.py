@@ -29,9 +29,9 @@ two collections need. One session that is never forgotten weighs 3 kB, so that 9
 """
 
 AT_ONCE = 16
-IDLE = 2
-"""Seconds until the proxy closes a session that nobody uses."""
-UNANSWERED = 3
+IDLE = 6
+"""Seconds until the proxy closes a session that nobody uses; longer than a visitor waits for the processor."""
+UNANSWERED = 8
 """Seconds until the proxy gives up a call that the server does not answer."""
 SETTLED_WITHIN = 60.0
 LIGHT = Path(__file__).parent / "light.py"
@@ -131,7 +131,7 @@ def _gauge(metrics: str, name: str) -> int:
 async def soaked(tmp_path: Path) -> AsyncIterator[Soaked]:
     mark = f"--mark={uuid.uuid4()}"
     options = ("--trust-identity", "--timeout", str(IDLE), "--request-timeout", str(UNANSWERED))
-    limits = ("--max-children", "500", "--stop-timeout", "2")
+    limits = ("--max-children", "1000", "--stop-timeout", "2")
     server = (sys.executable, "-S", "-E", str(LIGHT), mark)
     forever = httpx.Limits(keepalive_expiry=None)
     with proxy_process(tmp_path / "proxy.log", *options, *limits, "--", *server) as proxy:

@@ -109,7 +109,7 @@ async def let_the_server_break_off(one: Visitor) -> None:
     connection = await one.opened()
     connection.send(one.call("break off"))
     status, _, body = await connection.answer()
-    assert status == 200
+    assert status == 200, (status, body)
     assert b"exited with status 3" in body
 
 

@@ -19,10 +19,11 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 class Line(httpcore.AsyncMockStream):
-    """A connection that notes what is sent on it, and its end."""
+    """A connection that notes what is sent on it, and its end, which may fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, breaks: bool = False) -> None:
         super().__init__([ANSWER])
+        self.breaks = breaks
         self.sent = b""
         self.closed = asyncio.Event()
 
@@ -31,17 +32,33 @@ class Line(httpcore.AsyncMockStream):
 
     async def aclose(self) -> None:
         self.closed.set()
+        if self.breaks:
+            raise OSError("it is broken already")
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Addresses that refuse, that never answer, and that answer once another has been tried."""
+    """Addresses that refuse, that never answer, and one that answers when another has been tried.
 
-    def __init__(self, *, refusing: Iterable[str] = (), silent: Iterable[str] = (), slow: str = "") -> None:
-        self.refusing, self.silent, self.slow = refusing, silent, slow
+    If that is stubborn, it answers when it is told, also after it was given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        refusing: Iterable[str] = (),
+        silent: Iterable[str] = (),
+        slow: str = "",
+        stubborn: asyncio.Event | None = None,
+        breaks: bool = False,
+    ) -> None:
+        self.refusing, self.silent, self.slow, self.stubborn = refusing, silent, slow, stubborn
+        self.breaks = breaks
         self.tried: list[str] = []
         self.lines: dict[str, Line] = {}
         self.connected = asyncio.Event()
-        self.given_up: list[str] = []
+        self.begun: asyncio.Queue[str] = asyncio.Queue()
+        self.made: asyncio.Queue[Line] = asyncio.Queue()
+        self.given_up: asyncio.Queue[str] = asyncio.Queue()
 
     async def connect_tcp(
         self,
@@ -52,18 +69,22 @@ class Network(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         self.tried.append(host)
+        self.begun.put_nowait(host)
         if host in self.refusing:
             raise httpcore.ConnectError(f"{host} refused")
         try:
             if host in self.silent:
                 await asyncio.Event().wait()
             if host == self.slow:
-                await self.connected.wait()
+                await (self.stubborn or self.connected).wait()
         except asyncio.CancelledError:
-            self.given_up.append(host)
+            self.given_up.put_nowait(host)
             if host != self.slow:
                 raise
-        line = self.lines[host] = Line()
+            if self.stubborn is not None:
+                await self.stubborn.wait()
+        line = self.lines[host] = Line(breaks=self.breaks)
+        self.made.put_nowait(line)
         self.connected.set()
         return line
 
@@ -79,7 +100,7 @@ async def connect(network: Network, *addresses: str, timeout: float = 60) -> htt
 async def test_a_dead_address_does_not_cost_the_time_out() -> None:
     network = Network(silent=(DEAD_V6,))
     assert await connect(network, DEAD_V6, GOOD) is network.lines[GOOD]
-    assert network.given_up == [DEAD_V6]
+    assert await network.given_up.get() == DEAD_V6
 
 
 async def test_the_families_take_turns() -> None:
@@ -110,6 +131,32 @@ async def test_the_request_is_sent_once_and_a_late_connection_is_closed() -> Non
     assert used.sent.count(b"POST /pay") == 1
 
 
+async def test_the_first_connection_waits_for_no_other_to_be_given_up() -> None:
+    """Whoever waits can be cancelled, and would lose it; and the other may break."""
+    told = asyncio.Event()
+    network = Network(slow=DEAD_V4, stubborn=told, breaks=True)
+    assert await connect(network, DEAD_V4, GOOD) is (used := await network.made.get())
+    assert await network.given_up.get() == DEAD_V4
+    assert network.made.empty()
+    told.set()
+    late = await network.made.get()
+    await late.closed.wait()
+    assert not used.closed.is_set()
+
+
+async def test_who_is_cancelled_in_the_moment_of_the_connection_leaves_none() -> None:
+    told = asyncio.Event()
+    network = Network(slow=GOOD, stubborn=told)
+    caller = asyncio.create_task(connect(network, GOOD))
+    await network.begun.get()
+    told.set()
+    made = await network.made.get()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await made.closed.wait()
+
+
 async def test_one_private_address_among_many_and_none_is_tried() -> None:
     network = Network()
     with pytest.raises(AddressRefusedError):
@@ -121,7 +168,7 @@ async def test_where_all_are_dead_the_time_out_is_one_for_all() -> None:
     network = Network(silent=(DEAD_V6, DEAD_V4))
     with pytest.raises(httpcore.ConnectTimeout):
         await connect(network, DEAD_V6, DEAD_V4, timeout=2 * NEXT_ADDRESS_SECONDS)
-    assert sorted(network.given_up) == sorted(network.tried)
+    assert {await network.given_up.get() for _ in network.tried} == set(network.tried)
 
 
 async def test_where_all_refuse_the_last_reason_is_told() -> None:

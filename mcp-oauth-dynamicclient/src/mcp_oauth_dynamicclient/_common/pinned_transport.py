@@ -8,6 +8,7 @@ TLS server name and the Host header keep to the name.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -27,6 +28,10 @@ NEXT_ADDRESS_SECONDS = 0.25
 """After so long the next address is tried beside those before it (RFC 8305 section 5)."""
 _MOST_ADDRESSES = 8
 """A name may have any number; the others are not tried."""
+_CLOSING: set[asyncio.Task[None]] = set()
+"""The event loop itself keeps no task alive."""
+
+log = logging.getLogger(__name__)
 
 
 class NameNotFoundError(AddressError):
@@ -104,7 +109,7 @@ async def _first_connected(attempts: Iterable[Coroutine[Any, Any, Stream]]) -> S
     """
     waiting = iter(attempts)
     tasks: list[asyncio.Task[Stream]] = []
-    winner: Stream | None = None
+    won: asyncio.Task[Stream] | None = None
     failure: Exception = httpcore.ConnectError("there is no address")
     try:
         pending: set[asyncio.Task[Stream]] = set()
@@ -123,13 +128,30 @@ async def _first_connected(attempts: Iterable[Coroutine[Any, Any, Stream]]) -> S
                 except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                     failure = error
                 else:
+                    won = task
                     return winner
     finally:
-        for task in tasks:
-            task.cancel()
-        for made in await asyncio.gather(*tasks, return_exceptions=True):
-            if not isinstance(made, BaseException) and made is not winner:
-                await made.aclose()
+        # Nothing is waited for here: whoever is cancelled meanwhile would lose the winner, too.
+        _close([task for task in tasks if task is not won])
+
+
+def _close(lost: list[asyncio.Task[Stream]]) -> None:
+    """Give up connections, now, and close those that are made nevertheless."""
+    for task in lost:
+        task.cancel()
+        closing = asyncio.create_task(_closed(task))
+        _CLOSING.add(closing)
+        closing.add_done_callback(_CLOSING.discard)
+
+
+async def _closed(lost: asyncio.Task[Stream]) -> None:
+    await asyncio.wait((lost,))
+    if lost.cancelled() or lost.exception() is not None:
+        return
+    try:
+        await lost.result().aclose()
+    except Exception as error:
+        log.debug("a connection that nobody needs could not be closed: %r", error)
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):

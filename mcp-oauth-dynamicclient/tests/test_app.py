@@ -122,6 +122,22 @@ async def test_what_goes_wrong_in_a_registration_is_told_to_the_log_as_well(
     assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
 
 
+async def test_no_path_writes_into_the_log(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError from OSError("away\nforged")
+
+    monkeypatch.setattr(type(app.ctx.tables.clients), "get", away)
+    for path in ("/register/%1b[2J%0aforged%c2%9b", "/register/another"):
+        answer = await app.http.get(path, headers={"Authorization": "Bearer reg-x"})
+        assert answer.status_code == 503
+    [told] = [record.getMessage() for record in caplog.records if record.name.endswith(".app")]
+    assert "away?forged" in told
+    assert told.isascii()
+    assert told.isprintable()
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_body_that_is_too_large_is_refused_before_it_is_whole(app: App, announced: bool) -> None:
     sent = 0

@@ -86,6 +86,40 @@ def test_the_log_is_told_the_cause_of_an_error_and_no_secret_in_it(
     assert line["detail"] == "ValueError: [redacted] is expired"
 
 
+FORGED = '\n{"time": "2026-11-23T17:42:20.500+00:00", "event": "account.add", "outcome": "done"}'
+
+
+def test_what_a_stranger_sends_begins_no_line_and_turns_none(capsys: pytest.CaptureFixture[str]) -> None:
+    sent = f"\x1b[2J\u202e\u2028{FORGED}" + "x" * 5000
+    error = InvalidClientError("The name {} is nobody's.", quoted=sent)
+    error.__cause__ = OSError(sent)
+    Audit("-").record("client.authenticate", outcome="refused", claimed_client=sent, error=error)
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert told.isascii()
+    line = json.loads(told)
+    assert "client" not in line
+    assert all(len(line[name]) <= 500 for name in ("claimed_client", "reason", "detail"))
+    assert all(line[name].isprintable() for name in ("reason", "detail"))
+
+
+def test_observers_are_told_no_strangers_words(tmp_path: Path) -> None:
+    seen: list[tuple[str, ...]] = []
+    audit = Audit(str(tmp_path / "audit.log"), observe=lambda *decision: seen.append(decision))
+    error = InvalidClientError("The name {} is nobody's.", quoted="made-up")
+    audit.record("authorize", outcome="refused", claimed_client="made-up", error=error)
+    audit.record("authorize", outcome="refused", client="cursor", error=error)
+    audit.close()
+    kind = "The name … is nobody's."
+    assert seen == [
+        ("authorize", "refused", "unknown", kind),
+        ("authorize", "refused", "cursor", kind),
+    ]
+    first, second = (json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines())
+    assert (first["claimed_client"], first["reason"]) == ("made-up", "The name made-up is nobody's.")
+    assert second["client"] == "cursor"
+
+
 def test_observers_are_told_of_each_decision(tmp_path: Path) -> None:
     seen: list[tuple[str, ...]] = []
     audit = Audit(str(tmp_path / "audit.log"), observe=lambda *decision: seen.append(decision))

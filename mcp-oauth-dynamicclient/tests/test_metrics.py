@@ -27,11 +27,13 @@ def test_a_refusal_counts_under_its_client_and_its_reason() -> None:
 
 def test_strangers_fill_no_memory_and_the_last_are_kept() -> None:
     metrics = Metrics()
+    metrics.observe("access", "refused", "once", "why")
     for number in range(1000):
         metrics.observe("authorize", "refused", f"{number}-" + "x" * 1000, "y" * 1000)
         metrics.observe("access", "refused", "often", "why")
     lines = counted(metrics)
-    assert len(lines) == Refusals.KEPT
+    assert len(lines) == Refusals.KEPT + 2
+    assert 'mcp_oauth_refusals_total{client="once",event="access",reason="why"} 1.0' in lines
     assert all(len(line) < 3 * Refusals.LONGEST for line in lines)
     assert 'mcp_oauth_refusals_total{client="often",event="access",reason="why"} 1000.0' in lines
     assert any('client="999-' in line for line in lines)

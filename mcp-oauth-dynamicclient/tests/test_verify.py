@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.grants import grant as grants
 from mcp_oauth_dynamicclient.records import Account, Identity
@@ -369,6 +370,33 @@ async def test_an_edge_that_says_it_in_headers_says_it_once(app: App) -> None:
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
     assert (await app.http.delete("/verify/at/time", headers=[bearer, *said])).status_code == 405
     assert (await app.http.get("/verify/at/-", headers=[bearer, *said])).status_code == 404
+
+
+@pytest.mark.parametrize("below", ["", "/auth", "/a b/é"])
+async def test_an_edge_may_ask_below_the_path_at_which_an_application_mounts_this_one(
+    app: App, below: str
+) -> None:
+    outer = FastAPI()
+    outer.mount(below or "/", app.gateway)
+    token = await app.token()
+    bearer = {"Authorization": f"Bearer {token}"}
+    said = {"X-Forwarded-Host": "localhost:8080", "X-Forwarded-Uri": "/time/mcp"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(outer), base_url="http://localhost:8000"
+    ) as http:
+        for path, headers in (
+            ("/verify", said),
+            ("/verify/server", said),
+            ("/verify/at/time", {"Path": "/time/mcp", "Method": "POST"}),
+            ("/verify/at/time/time/mcp", {}),
+        ):
+            assert (await http.get(below + path, headers=headers)).status_code == 401
+            allowed = await http.get(below + path, headers=headers | bearer)
+            assert (allowed.status_code, allowed.headers["x-user-id"]) == (200, "local:ada"), path
+        assert (await http.get(f"{below}/verify/at/echo/echo/mcp", headers=bearer)).status_code == 401
+        assert (
+            await http.get(f"{below}/verify/server", headers=said | {"X-Forwarded-Uri": "/time/health"})
+        ).status_code == 404
 
 
 async def test_subdomains_are_told_apart(make_app: MakeApp) -> None:

@@ -30,7 +30,7 @@ two collections need. One session that is never forgotten weighs 3 kB, so that 9
 
 AT_ONCE = 16
 IDLE = 6
-"""Seconds until the proxy closes a session that nobody uses; longer than a visitor waits for the processor."""
+"""Seconds until the proxy closes a session that nobody uses: more than a visitor waits for the processor."""
 UNANSWERED = 8
 """Seconds until the proxy gives up a call that the server does not answer."""
 SETTLED_WITHIN = 60.0

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TextIO
+from urllib.parse import quote
 
 import httpx
 from fastapi import FastAPI, Request, Response
@@ -47,7 +48,7 @@ from .endpoints import (
     wheels,
 )
 from .endpoints.answers import broken
-from .endpoints.asked import is_question
+from .endpoints.asked import is_question, own_path
 from .endpoints.at_servers import AtServers, prefers_html
 from .endpoints.described import Health
 from .endpoints.nowhere import nowhere_page
@@ -57,6 +58,7 @@ from .errors import OAuth2Error
 from .keys import KeyRing, StatementKeyRing
 from .metrics import Metrics
 from .middleware import BodyLimit, HeadIsGet, SecurityHeaders
+from .outages import Outages
 from .policy import Policy
 from .resources import Resources
 from .servers import open_servers
@@ -94,7 +96,7 @@ class Gateway(FastAPI):
         return SecurityHeaders(super().build_middleware_stack(), https=self.ctx.settings.secure_cookies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_question(scope["path"]):
+        if scope["type"] == "http" and is_question(own_path(scope)):
             await self.verify(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -186,6 +188,7 @@ def build_context(
         policy=Policy(settings, store, read=store.recent, standings=standings),
         clients=ClientRegistry(settings, store, now=now),
         audit=audit,
+        outages=Outages(now),
         http=http,
         bridge_wheel=Wheel.of(settings.wheel_folder) if settings.wheel_folder else None,
         now=now,
@@ -225,7 +228,9 @@ def _add_errors(gateway: Gateway) -> None:
     @gateway.exception_handler(OAuth2Error)
     async def oauth_error(request: Request, error: OAuth2Error) -> Response:
         if error.status_code >= 500:
-            log.warning("%s: %s (%s)", request.url.path, error.reason, error.detail)
+            _, unwritten = gateway.ctx.outages.meet(error.reason, error.detail)
+            if unwritten is not None:
+                log.warning("%s: %s (%s)", quote(request.url.path), error.reason, error.detail)
         return JSONResponse(dict(error.get_body()), error.status_code, dict(error.get_headers()))
 
     @gateway.exception_handler(HTTPException)

@@ -65,7 +65,9 @@ CHECK_INTERVAL = 1.0
 log = logging.getLogger(__name__)
 
 Observer = Callable[[str, str, str, str], None]
-"""Told the event, the outcome, the client and the reason of each decision, as they are written."""
+"""Told the event, the outcome, the client and the kind of reason of each decision."""
+UNKNOWN = "unknown"
+"""What observers are told instead of a client_id that nobody knows."""
 
 
 class Out(Protocol):
@@ -154,20 +156,27 @@ class Audit:
         outcome: str,
         user: str | None = None,
         client: str | None = None,
+        claimed_client: str | None = None,
         resource: str | None = None,
         reason: str | None = None,
         error: OAuth2Error | None = None,
         **fields: object,
     ) -> None:
         """Write one decision: `event` is what was asked (`token.issue`), `outcome` what was decided. An error
-        gives the reason, as the client is told, and the detail, which only the log is told."""
+        gives the reason, as the client is told, and the detail, which only the log is told.
+
+        `client` is one that the registry knows. Who only says which client it is, and nobody has looked it up
+        or it is unknown, is a `claimed_client`."""
         when = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
         line: dict[str, object] = {
             "time": when.isoformat(timespec="milliseconds"),
             "event": event,
             "outcome": outcome,
         }
-        told = {"user": user, "client": client, "resource": resource, "reason": reason, **fields}
+        told = {
+            "user": user, "client": client, "claimed_client": claimed_client, "resource": resource,
+            "reason": reason, **fields,
+        }  # fmt: skip
         if error is not None:
             told |= {"reason": reason or error.reason, "detail": error.detail}
         for name, value in told.items():
@@ -175,7 +184,9 @@ class Audit:
                 line[name] = _clean(name, value)
         self._out.write(json.dumps(line) + "\n")
         if self._observe is not None:
-            self._observe(event, outcome, str(line.get("client", "")), str(line.get("reason", "")))
+            who = UNKNOWN if claimed_client is not None else str(line.get("client", ""))
+            kind = line.get("reason", "") if error is None else _clean("reason", error.kind)
+            self._observe(event, outcome, who, str(kind))
 
     def close(self) -> None:
         self._out.close()

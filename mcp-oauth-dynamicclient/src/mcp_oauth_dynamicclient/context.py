@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .clients import ClientRegistry
     from .keys import KeyRing
     from .login import Standings
+    from .outages import Outages
     from .policy import Policy
     from .resources import Resources
     from .servers import Servers
@@ -41,6 +42,7 @@ class Context:
     policy: Policy
     clients: ClientRegistry
     audit: Audit
+    outages: Outages
     http: httpx.AsyncClient
     """For the login providers that the operator configured; never for addresses that a client names."""
     bridge_wheel: Wheel | None = None

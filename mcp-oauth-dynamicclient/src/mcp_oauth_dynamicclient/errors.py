@@ -23,21 +23,35 @@ CAUSES = 4
 
 
 class OAuth2Error(AuthlibError):
-    """The sentence may hold a name in any script, or quote what a stranger sent. People and logs are told it
-    but for what a screen does not show; the standard's `description` is plain ASCII."""
+    """The sentence may hold a name in any script. People and logs are told it but for what a screen does not
+    show; the standard's `description` is plain ASCII. What a stranger chose is `quoted`, where the sentence
+    has `{}`, so that what counts sentences (`kind`) has no more of them than the code has."""
 
     def __init__(
-        self, description: str | None = None, *, detail: str | None = None, status_code: int | None = None
+        self,
+        sentence: str | None = None,
+        *,
+        quoted: str | None = None,
+        detail: str | None = None,
+        status_code: int | None = None,
     ) -> None:
-        super().__init__(None if description is None else _plain(description), status_code=status_code)
-        self._sentence = description
+        whole = sentence if sentence is None or quoted is None else sentence.replace("{}", quoted, 1)
+        super().__init__(None if whole is None else _plain(whole), status_code=status_code)
+        self.sentence = sentence
+        self.quoted = quoted
+        self._whole = whole
         self._detail = detail
 
     @property
     def reason(self) -> str:
         """What a person is told, and the log."""
-        text = self._sentence or self.error or ""
-        return "".join(char if char.isprintable() else "?" for char in text)
+        return _printable(self._whole or self.error or "")
+
+    @property
+    def kind(self) -> str:
+        """The reason without what was quoted."""
+        text = self.sentence or self.error or ""
+        return _printable(text if self.quoted is None else text.replace("{}", "…", 1))
 
     @property
     def detail(self) -> str | None:
@@ -47,7 +61,12 @@ class OAuth2Error(AuthlibError):
         while cause is not None and len(told) < CAUSES:
             told.append(_said(cause))
             cause = cause.__cause__
-        return "; ".join(told) or None
+        return _printable("; ".join(told)) or None
+
+
+def _printable(text: str) -> str:
+    """On one line, without what a screen does not show: a stranger's words begin no line of a log."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from ._common.hop import Verdict
 from .context import Context
-from .visible import at_this_machine
+from .visible import is_owner
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ MOST = 20
 def found(ctx: Context, request: Request) -> list[Verdict]:
     """What is wrong, or worth a look; nothing for anybody who is not at the machine of a local run."""
     file = ctx.settings.findings_file
-    client = request.client.host if request.client else ""
-    if file is None or not at_this_machine(ctx, client):
+    if file is None or not is_owner(ctx, request):
         return []
     try:
         return read(file)

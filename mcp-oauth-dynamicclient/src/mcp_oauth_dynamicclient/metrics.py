@@ -36,20 +36,22 @@ class VerifyCollector(Collector):
 
 
 class Refusals(Collector):
-    """Who was refused what, and why. Clients and reasons are strangers' words, so that the series that were
-    counted last are kept, KEPT of them, and none is longer than LONGEST."""
+    """Who was refused what, and why. Anybody may register clients, and have them refused: of each event the
+    series that were counted last are kept, KEPT of them, so that what strangers can do has no room among what
+    only holders of tokens can. None is longer than LONGEST."""
 
-    KEPT = 200
+    KEPT = 100
     LONGEST = 100
 
     def __init__(self) -> None:
-        self._counts: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self._counts: dict[str, OrderedDict[tuple[str, str], int]] = {}
 
     def count(self, event: str, client: str, reason: str) -> None:
-        series = (event, self._cut(client), self._cut(reason))
-        self._counts[series] = self._counts.pop(series, 0) + 1
-        if len(self._counts) > self.KEPT:
-            self._counts.popitem(last=False)
+        counts = self._counts.setdefault(event, OrderedDict())
+        series = (self._cut(client), self._cut(reason))
+        counts[series] = counts.pop(series, 0) + 1
+        if len(counts) > self.KEPT:
+            counts.popitem(last=False)
 
     def _cut(self, text: str) -> str:
         """Without half surrogate pairs, of which one would keep all metrics from being read."""
@@ -59,8 +61,9 @@ class Refusals(Collector):
         family = CounterMetricFamily(
             "mcp_oauth_refusals", "Refusals of the audit log.", labels=["event", "client", "reason"]
         )
-        for series, count in self._counts.items():
-            family.add_metric(series, count)
+        for event, counts in self._counts.items():
+            for series, count in counts.items():
+                family.add_metric([event, *series], count)
         yield family
 
 

@@ -33,10 +33,7 @@ async def visible(ctx: Context, request: Request, client: str, host: str) -> lis
     `client` is the address of who asks, `host` the name by which the gateway was asked. Raises
     StoreUnavailableError.
     """
-    # Some answers that name servers are ones that pages of other origins may read. A browser says the origin
-    # of such a page even where it knows no Fetch Metadata, and none when a person goes to an address.
-    of_a_page = request.headers.get("origin") not in (None, ctx.settings.issuer)
-    if of_a_page or not (is_navigation(request) and ctx.resources.is_ours(host)):
+    if not _is_opened(ctx, request, host):
         return None
     if not at_this_machine(ctx, client) and await session.current(ctx, request) is None:
         return None
@@ -46,6 +43,21 @@ async def visible(ctx: Context, request: Request, client: str, host: str) -> lis
         if state is not None:
             shown.append(Shown(name, ctx.resources.of_server(name), state if ctx.servers.asked else ""))
     return shown
+
+
+def _is_opened(ctx: Context, request: Request, host: str) -> bool:
+    """Whether a person goes to an address of ours, and no page reads the answer."""
+    # Some answers that name servers are ones that pages of other origins may read. A browser says the origin
+    # of such a page even where it knows no Fetch Metadata, and none when a person goes to an address.
+    of_a_page = request.headers.get("origin") not in (None, ctx.settings.issuer)
+    return not of_a_page and is_navigation(request) and ctx.resources.is_ours(host)
+
+
+def is_owner(ctx: Context, request: Request) -> bool:
+    """Whether who opens this page sits at the machine of a local run; for a request that has passed the
+    middlewares."""
+    client = request.client.host if request.client else ""
+    return at_this_machine(ctx, client) and _is_opened(ctx, request, request.headers.get("host", ""))
 
 
 def at_this_machine(ctx: Context, client: str) -> bool:

@@ -19,6 +19,7 @@ from mcp_oauth_dynamicclient.endpoints import device_authorization, introspect, 
 from mcp_oauth_dynamicclient.errors import OAuth2Error
 from mcp_oauth_dynamicclient.keys import KeyRing, StatementKeyRing
 from mcp_oauth_dynamicclient.login import Standings
+from mcp_oauth_dynamicclient.outages import Outages
 from mcp_oauth_dynamicclient.policy import Policy
 from mcp_oauth_dynamicclient.records import Account
 from mcp_oauth_dynamicclient.resources import Resources
@@ -86,6 +87,7 @@ async def make_gateway(
                 policy=Policy(settings, over),
                 clients=ClientRegistry(settings, over, now=clock, documents=documents),
                 audit=audit,
+                outages=Outages(clock),
                 http=http,
                 now=clock,
             )

@@ -219,6 +219,16 @@ class Walks:
         async with self.broken(self.place.ctx.servers, "presence", StoreUnavailableError()) as visitor:
             return await visitor.http.get("/time/mcp", headers=HTML)
 
+    async def the_store_is_away_at_the_list_of_servers(self) -> httpx.Response:
+        visitor = await self._signed_in()
+
+        async def names(*_: object) -> list[str]:
+            raise StoreUnavailableError
+
+        with self.patch.context() as patch:
+            patch.setattr(self.place.ctx.servers, "names", names)
+            return await visitor.get("/")
+
     async def the_edge_has_not_answered(self) -> httpx.Response:
         return await self._undecided("/time/mcp", HTML)
 
@@ -265,7 +275,8 @@ NAMES_NOBODY: tuple[Walk, ...] = (
     Walks.a_sign_in_that_nobody_knows, Walks.a_state_that_nobody_knows, Walks.somebody_who_is_not_admitted,
     Walks.an_account_page_of_another_browser, Walks.no_answer_to_the_account_page, Walks.no_such_button,
     Walks.no_answer_to_the_device_page, Walks.too_many_codes, Walks.nowhere, Walks.a_form_opened_as_a_page,
-    Walks.the_store_is_away_at_a_server, Walks.the_edge_has_not_answered,
+    Walks.the_store_is_away_at_a_server, Walks.the_store_is_away_at_the_list_of_servers,
+    Walks.the_edge_has_not_answered,
     Walks.the_store_is_away_at_the_gate, Walks.the_edge_has_not_answered_the_gate,
     Walks.a_device_that_was_approved,
 )  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
 import httpx
 import pytest
 from mcp_oauth_dynamicclient.errors import StoreUnavailableError, TemporarilyUnavailableError
+from mcp_oauth_dynamicclient.metrics import Refusals
 from mcp_oauth_dynamicclient.pages import refuse_error
 
 from ..support import Clock
@@ -43,10 +45,10 @@ async def test_a_sentence_in_any_script_is_shown_and_logged_as_it_is(place: Plac
 async def test_an_unknown_client(place: Place, visitor: Visitor) -> None:
     page = await visitor.get(place.url(client_id="client_gone"))
     assert page.status_code == 400
-    for words in ("not known here", "client_gone", "add it again"):
+    for words in ("not known here", "nobody has checked it: <code>client_gone</code>", "add it again"):
         assert words in page.text
     line = entry(place, page)
-    assert (line["event"], line["client"]) == ("authorize", "client_gone")
+    assert (line["event"], line["claimed_client"], "client" in line) == ("authorize", "client_gone", False)
 
 
 async def test_a_redirect_that_is_not_registered(place: Place, visitor: Visitor) -> None:
@@ -146,14 +148,60 @@ async def test_a_fault_of_ours_is_a_page_too_and_its_reference_leads_to_the_caus
     assert "Traceback" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "x" * 5000])
-async def test_what_a_stranger_calls_itself_is_text_and_short(
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>", "x" * 5000, "\u202eevil\u2066", "a\nb\x1b[2J\x9b", "日本",
+        "Your account is locked, call 555 0100",
+    ],
+)  # fmt: skip
+async def test_what_a_stranger_calls_itself_is_short_and_reads_as_no_text(
     place: Place, visitor: Visitor, name: str
 ) -> None:
     page = await visitor.get(place.url(client_id=name))
-    assert "<script" not in page.text
-    assert "x" * 201 not in page.text
-    assert len(entry(place, page)["client"]) <= 500
+    found = re.search(r"nobody has checked it: <code>(.*?)</code>", page.text)
+    assert found is not None, page.text
+    shown = html.unescape(found[1])
+    assert len(shown) <= 100
+    assert re.fullmatch(r"[!-;=?-~]+…?", shown)
+    assert name not in page.text
+    assert len(entry(place, page)["claimed_client"]) <= 500
+
+
+async def test_strangers_push_no_client_out_of_the_metrics(place: Place, visitor: Visitor) -> None:
+    own = place.client.client_id
+    place.ctx.audit.record("authorize", outcome="refused", client=own, reason="once")
+    for number in range(Refusals.KEPT + 1):
+        await visitor.get(place.url(client_id=f"made-up-{number}"))
+        await visitor.get(place.url(redirect_uri=f"made-up-{number}:/"))
+        await visitor.get(f"{place.url()}&made-up-{number}=1&made-up-{number}=2")
+        await visitor.http.post("/token", data={"client_id": f"made-up-{number}", "grant_type": "x"})
+        await visitor.http.post("/register", json={"redirect_uris": [f"made-up-{number}:/"]})
+    page = (await visitor.http.get("/metrics")).text
+    assert f'client="{own}",event="authorize",reason="once"' in page
+    assert 'client="unknown",event="authorize"' in page
+    assert 'client="unknown",event="client.authenticate"' in page
+    assert "made-up" not in page
+
+
+async def test_an_outage_is_one_line_a_minute_however_many_meet_it(
+    place: Place, visitor: Visitor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError from OSError("disk full")
+
+    monkeypatch.setattr(type(place.ctx.clients), "find", away)
+    met = [await visitor.get(place.url(client_id=f"made-up-{number}")) for number in range(20)]
+    assert {page.status_code for page in met} == {503}
+    assert len({reference(page) for page in met}) == 1
+    line = entry(place, met[-1])
+    assert "disk full" in line["detail"]
+    assert "unwritten" not in line
+    clock.advance(61)
+    later = await visitor.get(place.url())
+    assert reference(later) != reference(met[0])
+    assert entry(place, later)["unwritten"] == 19
+    assert len(place.events("authorize")) == 2
 
 
 async def test_a_refusal_that_the_client_is_told_about_is_in_the_log_with_the_client(

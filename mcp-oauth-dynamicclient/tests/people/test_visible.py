@@ -10,7 +10,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
+import pytest
 from mcp_oauth_dynamicclient import pages
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_oauth_dynamicclient.pages.connect import cursor_link, vs_code_link
 from mcp_oauth_dynamicclient.pages.phone import qr_code
 
@@ -114,6 +116,28 @@ async def test_nobody_else_sees_what_is_wrong(open_place: OpenPlace, tmp_path: P
             assert "ends at once" not in (await http.get("/", headers=headers)).text
     public = await open_place(servers=NAMES, public_url="https://gateway.example", findings_file=str(file))
     async with asking(public) as http:
+        assert "ends at once" not in (await http.get("/")).text
+
+
+async def test_the_findings_are_there_just_when_the_store_is_away(
+    open_place: OpenPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "findings.json"
+    file.write_text(json.dumps(FINDINGS))
+    here = await open_place(servers=NAMES, findings_file=str(file))
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(here.ctx.servers, "names", away)
+    async with asking(here) as http:
+        page = await http.get("/")
+        assert page.status_code == 503
+        for words in ("Not available just now", "What is wrong now", "ends at once"):
+            assert words in page.text
+        for headers in ({"Sec-Fetch-Mode": "cors"}, {"Origin": "https://evil.example"}):
+            assert "ends at once" not in (await http.get("/", headers=headers)).text
+    async with asking(here, "192.0.2.7") as http:
         assert "ends at once" not in (await http.get("/")).text
 
 

@@ -126,7 +126,8 @@ async def check_redirect_uri(ctx: Context, draft: Draft) -> None:
 
 async def check_repeated(ctx: Context, request: Verified) -> None:
     if request.repeated:
-        raise InvalidRequestError(f"Send each parameter once: {min(request.repeated)[:50]} is repeated.")
+        name = min(request.repeated)[:50]
+        raise InvalidRequestError("Send each parameter once: {} is repeated.", quoted=name)
 
 
 async def check_request_object(ctx: Context, request: Verified) -> None:

@@ -28,7 +28,7 @@ async def complete(ctx: Context, request: Request, flow: Flow, identity: Identit
             resource=flow.details.get("resource"),
         )  # fmt: skip
         raise NotAdmittedError(
-            f"{identity.login} is not admitted to this gateway; ask the person who runs it."
+            "{} is not admitted to this gateway; ask the person who runs it.", quoted=identity.login
         )
     match flow.purpose:
         case "authorize":

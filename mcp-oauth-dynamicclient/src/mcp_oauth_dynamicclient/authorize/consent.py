@@ -46,10 +46,10 @@ def routes(ctx: Context) -> APIRouter:
             account = await session.current(ctx, request)
             _refuse_silence(client, asked, account)
         except UnverifiedError as fault:
-            name = fault.client.name if fault.client else None
-            return pages.refuse_error(
-                ctx, "authorize", fault.error, client_id=fault.client_id, client_name=name
-            )
+            if fault.client is None:
+                return pages.refuse_error(ctx, "authorize", fault.error, claimed_client=fault.client_id)
+            client_id, name = fault.client.client_id, fault.client.name
+            return pages.refuse_error(ctx, "authorize", fault.error, client_id=client_id, client_name=name)
         except RedirectedError as fault:
             ctx.audit.record("authorize", outcome="refused", client=fault.client.client_id, error=fault.error)
             url = error_url(ctx, fault.redirect_uri, fault.state, fault.error)

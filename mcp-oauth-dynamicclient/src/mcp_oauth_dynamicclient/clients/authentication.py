@@ -43,19 +43,30 @@ async def authenticate(ctx: Context, form: Form, headers: Mapping[str, str]) -> 
     authenticates in two ways at once."""
     presented = _presented(form, headers)
     try:
-        return await _authenticate(ctx, presented)
+        client = await _known(ctx, presented.client_id)
     except ClientAuthenticationError as error:
-        ctx.audit.record("client.authenticate", outcome="refused", client=presented.client_id, error=error)
+        claimed = presented.client_id
+        ctx.audit.record("client.authenticate", outcome="refused", claimed_client=claimed, error=error)
         raise
-
-
-async def _authenticate(ctx: Context, presented: Presented) -> Client:
     try:
-        client = await ctx.clients.find(presented.client_id)
+        await _check(ctx, client, presented)
+    except ClientAuthenticationError as error:
+        ctx.audit.record("client.authenticate", outcome="refused", client=client.client_id, error=error)
+        raise
+    return client
+
+
+async def _known(ctx: Context, client_id: str) -> Client:
+    try:
+        client = await ctx.clients.find(client_id)
     except UnusableDocumentError as error:
-        raise ClientAuthenticationError(error.reason) from error
+        raise ClientAuthenticationError(error.sentence, quoted=error.quoted) from error
     if client is None:
         raise ClientAuthenticationError("This client is not known here; register again.")
+    return client
+
+
+async def _check(ctx: Context, client: Client, presented: Presented) -> None:
     if presented.method != client.auth_method:
         raise ClientAuthenticationError(
             f"This client is registered with the authentication method {client.auth_method}; use that."
@@ -64,7 +75,6 @@ async def _authenticate(ctx: Context, presented: Presented) -> Client:
         await _check_assertion(ctx, client, presented.proof[0])
     elif presented.method != "none" and not _is_secret(client, presented.proof):
         raise ClientAuthenticationError("The client secret is wrong.")
-    return client
 
 
 def _presented(form: Form, headers: Mapping[str, str]) -> Presented:
@@ -111,7 +121,7 @@ def _subject(assertion: str) -> str:
     try:
         _, claims = assertions.unverified(assertion)
     except InvalidTokenError as error:
-        raise ClientAuthenticationError(error.reason) from error
+        raise ClientAuthenticationError(error.sentence, quoted=error.quoted) from error
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject or claims.get("iss") != subject:
         raise ClientAuthenticationError(
@@ -130,7 +140,7 @@ async def _check_assertion(ctx: Context, client: Client, assertion: str) -> None
         claims = await _verified(ctx, client, assertion)
         await assertions.use_once(ctx, claims)
     except (InvalidTokenError, UnusableDocumentError) as error:
-        raise ClientAuthenticationError(error.reason) from error
+        raise ClientAuthenticationError(error.sentence, quoted=error.quoted) from error
 
 
 async def _verified(ctx: Context, client: Client, assertion: str) -> dict[str, Any]:

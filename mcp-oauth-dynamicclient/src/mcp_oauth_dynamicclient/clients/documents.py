@@ -58,10 +58,12 @@ class Documents:
         try:
             copy = await self._cache.load(client_id, self._check_document, builtin=builtin)
         except AddressRefusedError as error:
-            raise UnusableDocumentError(f"The client metadata document cannot be used: {error}.") from error
+            raise UnusableDocumentError(
+                "The client metadata document cannot be used: {}.", quoted=str(error)
+            ) from error
         except FetchError as error:
             raise UnreachableDocumentError(
-                f"The client metadata document cannot be fetched: {error}."
+                "The client metadata document cannot be fetched: {}.", quoted=str(error)
             ) from error
         return self._client(client_id, copy.value, "wellknown" if copy.builtin else "document")
 
@@ -72,9 +74,11 @@ class Documents:
         try:
             copy = await self._cache.load(url, _check_jwks, renew=renew)
         except AddressRefusedError as error:
-            raise UnusableDocumentError(f"The jwks_uri cannot be used: {error}.") from error
+            raise UnusableDocumentError("The jwks_uri cannot be used: {}.", quoted=str(error)) from error
         except FetchError as error:
-            raise UnreachableDocumentError(f"The jwks_uri cannot be fetched: {error}.") from error
+            raise UnreachableDocumentError(
+                "The jwks_uri cannot be fetched: {}.", quoted=str(error)
+            ) from error
         return {"keys": [key for key in copy.value["keys"] if _is_usable(key)][: rules.MAX_KEYS]}
 
     def _check_id(self, client_id: str) -> None:
@@ -111,7 +115,7 @@ class Documents:
             kept = rules.validate(value, self._settings, "document")
         except OAuth2Error as error:
             raise UnusableDocumentError(
-                f"The client metadata document cannot be used: {error.reason}"
+                "The client metadata document cannot be used: {}", quoted=error.reason
             ) from error
         if "client_name" not in kept:
             raise UnusableDocumentError("The client metadata document has no client_name that can be read.")

@@ -53,8 +53,9 @@ def check_registrable(uri: object, schemes: Collection[str] = ()) -> None:
         raise InvalidRedirectURIError("A redirect URI must not carry user information.")
     if not _is_allowed(scheme, schemes):
         raise UnusableRedirectURIError(
-            f"The redirect scheme {scheme[:50]} is not allowed here; use https, http on a loopback"
-            " address, or ask the operator to add it to REDIRECT_SCHEMES."
+            "The redirect scheme {} is not allowed here; use https, http on a loopback"
+            " address, or ask the operator to add it to REDIRECT_SCHEMES.",
+            quoted=scheme[:50],
         )
 
 

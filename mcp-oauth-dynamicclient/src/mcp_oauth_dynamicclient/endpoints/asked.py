@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.types import Scope
 
@@ -42,7 +42,14 @@ class Asked:
     """The only server that it may go to."""
 
 
+def own_path(scope: Scope) -> str:
+    """The path below that at which this application is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def is_question(path: str) -> bool:
+    """Of an own path."""
     return path in PATHS or _AT.fullmatch(path) is not None
 
 
@@ -52,7 +59,7 @@ def allows(scope: Scope) -> bool:
     A preflight is not asked about: edges pass it on to this server whatever its path, with the token that
     came along, and the client would be told what only a server is told.
     """
-    at = _AT.fullmatch(scope["path"])
+    at = _AT.fullmatch(own_path(scope))
     if at is None or at[2] is None:
         return scope["method"] in METHODS
     return scope["method"] != "OPTIONS" or all(name != _PREFLIGHT for name, _ in scope["headers"])
@@ -60,16 +67,18 @@ def allows(scope: Scope) -> bool:
 
 def asked(scope: Scope, resources: Resources) -> Asked:
     """InvalidRequestError when it is not said, or said twice."""
-    at = _AT.fullmatch(scope["path"])
+    path = own_path(scope)
+    at = _AT.fullmatch(path)
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if len(headers) != len(scope["headers"]):
         _refuse_repeated(scope, _HEADERS if at is None else _HEADERS_OF_NGINX)
     if at is None:
-        return _forwarded(headers, scope["path"].endswith(TO_A_SERVER))
+        return _forwarded(headers, path == TO_A_SERVER)
     server = at[1]
     host = urlsplit(resources.of_server(server)).netloc
     if at[2] is not None:
-        target = scope["raw_path"].decode("latin-1").removeprefix(f"/verify/at/{server}")
+        before = f"{quote(scope.get('root_path', ''))}/verify/at/{server}"
+        target = scope["raw_path"].decode("latin-1").removeprefix(before)
         query = scope["query_string"].decode("latin-1")
         return Asked(host, f"{target}?{query}" if query else target, scope["method"], True, server)
     if b"path" not in headers or b"method" not in headers:

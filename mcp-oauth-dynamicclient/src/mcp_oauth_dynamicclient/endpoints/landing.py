@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from .. import pages, server_tools
 from ..context import Context
+from ..errors import StoreUnavailableError
 from ..findings import found
 from ..pages.connect import claude_code_line, cursor_link, vs_code_link
 from ..server_tools import Tools
@@ -23,11 +24,15 @@ def routes(ctx: Context) -> APIRouter:
 
     @router.get("/")
     async def landing(request: Request) -> Response:
-        servers = await visible_to(ctx, request)
+        findings = found(ctx, request)
+        try:
+            servers = await visible_to(ctx, request)
+        except StoreUnavailableError as error:
+            return pages.refuse_error(ctx, "account", error, findings=findings)
         tools = await server_tools.of_all(ctx) if servers else {}
         return pages.render(
             ctx, "landing.html", copying=True, place=place, pattern=pattern,
-            may_see=servers is not None, findings=found(ctx, request) if servers is not None else [],
+            may_see=servers is not None, findings=findings,
             servers=[_entry(server, tools.get(server.resource)) for server in servers or ()],
         )  # fmt: skip
 

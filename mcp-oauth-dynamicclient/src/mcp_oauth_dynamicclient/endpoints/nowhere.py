@@ -26,7 +26,8 @@ async def nowhere_page(
         else:
             servers = await visible(ctx, request, client, host)
     except StoreUnavailableError as error:
-        log.warning("the servers cannot be listed: %s", error.__cause__)
+        if ctx.outages.meet("nowhere", error.detail)[1] is not None:
+            log.warning("the servers cannot be listed: %s", error.__cause__)
         servers = None
     word = next((part for part in asked.partition("?")[0].split("/") if part), "")
     meant = get_close_matches(word, [server.name for server in servers or ()], n=1)

@@ -53,7 +53,7 @@ EMPTY: Headers = [(b"content-length", b"0")]
 
 
 def routes(ctx: Context, verify: Verify) -> APIRouter:
-    """For an application that mounts this one below a path; `app.py` calls Verify before any routing."""
+    """In the table of routes, for whoever reads it; `app.py` calls Verify before any routing."""
     router = APIRouter()
     router.routes += [Route(path, verify, methods=METHODS, include_in_schema=False) for path in PATHS]
     return router

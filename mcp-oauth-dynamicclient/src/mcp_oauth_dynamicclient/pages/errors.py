@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 
 from fastapi import Response
 
-from ..errors import AccessDeniedError, OAuth2Error, TemporarilyUnavailableError, TooManyRequestsError
-from .rendering import cut, render
+from ..errors import (
+    AccessDeniedError,
+    OAuth2Error,
+    StoreUnavailableError,
+    TemporarilyUnavailableError,
+    TooManyRequestsError,
+)
+from .rendering import as_in_a_url, cut, render
 
 if TYPE_CHECKING:
+    from .._common.hop import Verdict
     from ..audit import Event
     from ..context import Context
     from ..visible import Shown
@@ -50,25 +57,42 @@ class Refusal:
     again_label: str = "Start again"
     client_id: str | None = None
     client_name: str | None = None
+    claimed_client: str | None = None
+    """The client_id that was sent, where no such client is known, or nobody could look."""
     error: OAuth2Error | None = None
+    findings: Sequence[Verdict] = ()
+    """What the owner of a local run is told besides."""
 
 
 def refuse(ctx: Context, refusal: Refusal) -> Response:
-    """Show the page and record it."""
-    reference = secrets.token_hex(4)
-    ctx.audit.record(
-        refusal.event,
-        outcome="refused",
-        client=refusal.client_id,
-        reason=refusal.sentence,
-        error=refusal.error,
-        reference=reference,
-    )
+    """Show the page and record it. What is away is recorded once a minute, with one reference for all whom it
+    stops; a store is away for everybody, so that its line names nobody."""
+    error, reference = refusal.error, secrets.token_hex(4)
+    unwritten: int | None = 0
+    client, claimed = refusal.client_id, refusal.claimed_client
+    if isinstance(error, StoreUnavailableError):
+        client = claimed = None
+    if isinstance(error, TemporarilyUnavailableError):
+        what = (refusal.event, client, claimed, error.reason, error.detail)
+        reference, unwritten = ctx.outages.meet(*what)
+    if unwritten is not None:
+        ctx.audit.record(
+            refusal.event,
+            outcome="refused",
+            client=client,
+            claimed_client=claimed,
+            reason=refusal.sentence,
+            error=error,
+            reference=reference,
+            unwritten=unwritten or None,
+        )
     return render(
         ctx, "error.html", status=refusal.status,
         title=refusal.title, sentence=refusal.sentence, hint=refusal.hint,
         again=refusal.again, again_label=refusal.again_label,
-        client=cut(refusal.client_name or refusal.client_id or "", LONGEST_NAME), reference=reference,
+        client=cut(refusal.client_name or refusal.client_id or "", LONGEST_NAME),
+        claimed_client=as_in_a_url(refusal.claimed_client or ""), reference=reference,
+        findings=refusal.findings,
     )  # fmt: skip
 
 
@@ -80,6 +104,8 @@ def refuse_error(
     again: str | None = None,
     client_id: str | None = None,
     client_name: str | None = None,
+    claimed_client: str | None = None,
+    findings: Sequence[Verdict] = (),
 ) -> Response:
     """The same for an error: 403 where somebody is not admitted, Retry-After where waiting helps. Where there
     is no link that starts over, words say what to do."""
@@ -98,7 +124,9 @@ def refuse_error(
         again=again,
         client_id=client_id,
         client_name=client_name,
+        claimed_client=claimed_client,
         error=error,
+        findings=findings,
     )
     response = refuse(ctx, refusal)
     if isinstance(error, TooManyRequestsError | TemporarilyUnavailableError):
@@ -136,7 +164,8 @@ def not_opened(ctx: Context, allow: str) -> Response:
         ctx, "error.html", status=405, headers={"Allow": allow},
         title="This is not a page",
         sentence="This address takes what forms and programs send; there is nothing to read.",
-        hint=CONNECT_AGAIN, again="/", again_label="The servers of this gateway", client="", reference="",
+        hint=CONNECT_AGAIN, again="/", again_label="The servers of this gateway",
+        client="", claimed_client="", reference="", findings=(),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,6 +20,9 @@ from .static import STYLE_VERSION
 if TYPE_CHECKING:
     from ..context import Context
 
+URL_CHARACTERS = "!$%&'()*+,/:;=?@[]"
+"""Besides letters, digits and `-._~` (RFC 3986 section 2)."""
+LONGEST_CLAIM = 100
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
@@ -32,6 +35,12 @@ def moment(seconds: float) -> str:
 def cut(text: str, most: int = 60) -> str:
     """What a stranger wrote, at most `most` characters of it, with "…" where more is left out."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def as_in_a_url(text: str) -> str:
+    """What a stranger sent and nobody knows: so written that it is no sentence, hides nothing and turns no
+    direction, and cut."""
+    return cut(quote(text, safe=URL_CHARACTERS, errors="replace"), LONGEST_CLAIM)
 
 
 def iso(seconds: float) -> str:

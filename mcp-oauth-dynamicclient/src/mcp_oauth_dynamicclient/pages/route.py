@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -54,7 +55,7 @@ def page_router(ctx: Context, event: Event, again: str | None = None) -> APIRout
                 except (HTTPException, RequestValidationError, ClientDisconnect):
                     raise
                 except Exception as error:
-                    log.exception("%s %s", request.method, request.url.path)
+                    log.exception("%s %s", request.method, quote(request.url.path))
                     fault = ServerError("Something went wrong here.", detail=repr(error), status_code=500)
                     return _refuse(request, fault)
 
@@ -62,9 +63,9 @@ def page_router(ctx: Context, event: Event, again: str | None = None) -> APIRout
 
     def _refuse(request: Request, error: OAuth2Error) -> Response:
         waiting_helps = isinstance(error, TooManyRequestsError | TemporarilyUnavailableError)
-        asked_by = request.query_params.get("client_id") or None
+        claimed = request.query_params.get("client_id") or None
         start = None if waiting_helps else again
-        return refuse_error(ctx, event, error, again=start, client_id=asked_by)
+        return refuse_error(ctx, event, error, again=start, claimed_client=claimed)
 
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 

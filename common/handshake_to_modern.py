@@ -93,10 +93,13 @@ class HandshakeToModern:
         if result is not None:
             turn.settle(turn.message.answered(result))
             return
-        call = _Call(turn)
-        self._send(call)
-        self._calls[turn] = call
+        call = self._calls[turn] = _Call(turn)  # first: a server may answer while it is called
         turn.then(lambda _: self._calls.pop(turn, None))
+        try:
+            self._send(call)
+        except ChannelError:
+            self._calls.pop(turn, None)
+            raise
 
     def _own(self, turn: Turn) -> Raw | None:
         """The result of a request that the modern era does not have."""

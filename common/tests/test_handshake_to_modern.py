@@ -82,6 +82,26 @@ def test_a_result_loses_what_only_the_modern_era_says(stage: Stage) -> None:
     assert result(turn) == {"tools": [], "odd": 1}
 
 
+def test_an_answer_may_come_while_the_server_is_called(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A combination refuses an unknown tool at once, and so do chosen tools."""
+    monkeypatch.setattr(stage.server, "call", lambda inner: stage.server.fails(inner, -32602, "Unknown tool"))
+    turn = stage.send("tools/call", name="x")
+    assert error(turn) == {"code": -32602, "message": "Unknown tool"}
+    assert not list(stage.channel.open)
+
+
+def test_a_server_that_cannot_be_called_leaves_nothing_open(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(inner: Turn) -> None:
+        raise ChannelError("gone")
+
+    monkeypatch.setattr(stage.server, "call", call)
+    with pytest.raises(ChannelError, match="gone"):
+        stage.send("tools/call", name="x")
+    assert not list(stage.channel.open)
+
+
 @pytest.mark.parametrize("method", ["ping", "logging/setLevel", "resources/subscribe"])
 def test_what_the_server_does_not_know_is_answered_for_it(stage: Stage, method: str) -> None:
     assert result(stage.send(method, level="debug", uri="a://1")) == {}

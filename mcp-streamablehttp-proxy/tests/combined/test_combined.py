@@ -73,6 +73,23 @@ async def test_the_sdk_uses_both_servers(both: Running, mode: str) -> None:
         assert [one.uri_template for one in templates] == ["test://template/{id}/data"]
 
 
+@pytest.mark.parametrize(
+    ("method", "code", "text"),
+    [
+        ("tools/call", -32602, "Unknown tool: test_simple_text"),
+        ("prompts/get", -32602, "Unknown prompt: test_simple_text"),
+        ("tasks/get", -32601, "tasks/get does not say which of several servers it is for"),
+    ],
+)
+async def test_what_no_server_has_is_refused_in_a_session_too(
+    both: Running, method: str, code: int, text: str
+) -> None:
+    """A name without a prefix leads to no server; who types it is told at once."""
+    client = await both.opened()
+    asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "test_simple_text"}}
+    assert (await client.post(asked)).json()["error"] == {"code": code, "message": text}
+
+
 async def test_it_is_introduced_as_one(both: Running) -> None:
     discovered = (await modern(both).ask("server/discover"))["result"]
     initialized = await both.client().initialize()

@@ -300,3 +300,44 @@ async def test_the_commands(run: Run, tmp_path: Path) -> None:
     assert finished.status == 0, finished
     assert re.sub(r"\s", "", place.read_text()) == "{}"
     assert (await run("uninstall", "gemini", URL, env=home)).status == 1
+
+
+async def test_uninstall_understands_the_words_of_install(run: Run, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    place = place_of(HOSTS["cursor"], sys.platform, tmp_path, {})
+    words = ("cursor", URL, "--header", "X-Key: abc")
+    for name in ("one", "two"):
+        assert (await run("install", *words, "--name", name, env=home)).status == 0
+    finished = await run("uninstall", *words, "--name", "one", env=home)
+    assert finished.status == 0, finished
+    assert list(json.loads(place.read_text())["mcpServers"]) == ["two"]
+    finished = await run("uninstall", *words, "--name", "one", env=home)
+    assert finished.status == 1
+    assert "named 'one'" in finished.stderr
+    assert (await run("uninstall", *words, env=home)).status == 0
+
+
+@pytest.mark.parametrize(
+    "options", [("--nonsense",), ("--timeout", "soon"), ("--client-secret", "s"), ("another",)]
+)
+async def test_an_option_that_the_bridge_would_refuse_is_refused_before_it_is_in_the_file(
+    run: Run, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    finished = await run("install", "cursor", URL, *options, env={"HOME": str(tmp_path)})
+    assert finished.status == 2, finished
+    assert not place_of(HOSTS["cursor"], sys.platform, tmp_path, {}).exists()
+
+
+async def test_files_are_named_by_whole_paths(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host starts the bridge in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    Path("keys").write_text("X-Key: abc\n")
+    place = tmp_path / "mcp.json"
+    words = ("--header-file", "keys", "--header-file=keys", "--scope", "keys")
+    finished = await run("install", "cursor", URL, "--file", str(place), *words)
+    assert finished.status == 0, finished
+    keys = str(tmp_path / "keys")
+    entry = json.loads(place.read_text())["mcpServers"]["time"]
+    assert entry["args"][-5:] == ["--header-file", keys, f"--header-file={keys}", "--scope", "keys"]

@@ -71,16 +71,20 @@ def installed(host: Host, path: Path, name: str, url: str, command: list[str]) -
         raise _odd(path, problem) from problem
 
 
-def uninstalled(host: Host, path: Path, url: str) -> Change:
-    """Without every entry of this program for the URL; raises ClientError where there is none."""
+def uninstalled(host: Host, path: Path, url: str, name: str | None = None) -> Change:
+    """Without every entry of this program for the URL, or the one of that name; raises ClientError where
+    there is none."""
     path, before = _read(path)
     try:
-        names = [name for name, entry in _entries(host, before).items() if _is_for(entry, url)]
+        names = [each for each, entry in _entries(host, before).items() if _is_for(entry, url)]
+        if name:
+            names = [each for each in names if each == name]
         if not names:
-            raise ClientError(f"{path} has no server {url} of this program's.")
+            called = f" named {name!r}" if name else ""
+            raise ClientError(f"{path} has no server {url}{called} of this program's.")
         after = before
-        for name in names:
-            after = jsonc.remove(after, (host.member, name))
+        for each in names:
+            after = jsonc.remove(after, (host.member, each))
         if not _entries(host, after):
             after = jsonc.remove(after, (host.member,))
     except ValueError as problem:

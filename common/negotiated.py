@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .accept import EVENT_STREAM, JSON, Accepted, accepted_by, unacceptable
+from .accept import EVENT_STREAM, JSON, Accepted, accepted_by, asks_for_a_standing_stream, unacceptable
 from .refusal import refuse
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _BOTH = f"{JSON}, {EVENT_STREAM}".encode()
 _OF_A_STREAM = frozenset((b"cache-control", b"connection", b"content-type", b"x-accel-buffering"))
-_LISTEN = b"subscriptions/listen"
 
 
 class Negotiated:
@@ -35,7 +34,7 @@ class Negotiated:
             await self.app(scope, receive, send)
             return
         takes = accepted_by(scope["headers"])
-        listening = scope["method"] == "GET" or (b"mcp-method", _LISTEN) in scope["headers"]
+        listening = asks_for_a_standing_stream(scope)
         if objection := unacceptable(takes, streams=listening):
             await refuse(send, 406, objection)
         else:

@@ -24,11 +24,13 @@ PUBLIC_HEADERS = {
     "cache-control": "public, max-age=3600",
 }
 """Of both documents."""
-SAID = ("name", "title", "version", "description", "websiteUrl")
-"""The members of `serverInfo` that a card has use for, icons apart."""
+LONGEST_SAID = 500
+"""Characters of one member that the gateway is told."""
 
 _SCHEMA = "https://static.modelcontextprotocol.io/schemas/v1/server-card.schema.json"
 _CATALOG_VERSION = "1.0"
+_SAID = ("name", "title", "version", "description", "websiteUrl")
+"""The members of `serverInfo` that a card has use for, icons apart."""
 _LONGEST = 100
 _VERSIONS = [MODERN_VERSION, *HANDSHAKE_VERSIONS]
 
@@ -51,6 +53,17 @@ def card(name: str, url: str, said: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(icons, list) and all(isinstance(icon, dict) and "src" in icon for icon in icons):
         found["icons"] = icons
     return found
+
+
+def told(info: Mapping[str, Any]) -> dict[str, str]:
+    """What the gateway is told of a `serverInfo`: each text cut, and no address that would be.
+
+    Half a surrogate pair, which JSON can escape and no document in UTF-8 can hold, is `?`.
+    """
+    texts = {name: value for name in _SAID if isinstance(value := info.get(name), str)}
+    if len(texts.get("websiteUrl", "")) > LONGEST_SAID:
+        del texts["websiteUrl"]
+    return {name: text[:LONGEST_SAID].encode(errors="replace").decode() for name, text in texts.items()}
 
 
 def catalog(servers: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -129,6 +129,7 @@ def check_database(url: str, running: Running | None) -> Verdict:
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=LOCKED_FOR)) as database:
             database.isolation_level = None
+            # Only who asks for the lock that writers take learns that somebody keeps it; nothing is written.
             database.execute("BEGIN IMMEDIATE")
             database.execute("ROLLBACK")
     except sqlite3.Error as problem:

@@ -37,7 +37,9 @@ async def app(scope, receive, send):
             await receive()
             await send({"type": f"lifespan.{moment}.complete"})
         return
-    if scope["method"] == "GET":
+    while scope["method"] == "POST" and (await receive())["more_body"]:
+        pass
+    if scope["method"] == "GET" or scope["path"] == "/listen":
         await EventSourceResponse(nothing())(scope, receive, send)
         return
     print("taken", flush=True)
@@ -95,9 +97,18 @@ def test_one_that_takes_longer_than_its_grace_is_told_so(program: tuple[subproce
     assert "may have been carried out" in answer.json()["error"]["message"]
 
 
-def test_a_standing_stream_keeps_no_process(program: tuple[subprocess.Popen[str], str]) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [("GET", "/", {}), ("POST", "/listen", {"Mcp-Method": "subscriptions/listen"})],
+)
+def test_a_standing_stream_keeps_no_process(
+    program: tuple[subprocess.Popen[str], str], method: str, path: str, headers: dict[str, str]
+) -> None:
     process, url = program
-    with httpx.stream("GET", url, trust_env=False, timeout=60) as stream:
+    content = b"{}" if method == "POST" else None
+    with httpx.stream(
+        method, url + path, headers=headers, content=content, trust_env=False, timeout=60
+    ) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "data: begun"
         process.terminate()

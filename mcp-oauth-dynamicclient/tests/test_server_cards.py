@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mcp_oauth_dynamicclient import server_tools
+from mcp_oauth_dynamicclient._common.server_card import told
 from mcp_oauth_dynamicclient._common.server_tools import digest
 
 from .support import App, Clock
@@ -135,14 +136,17 @@ async def test_tools_are_kept_for_pages_and_public_nowhere(make_app: MakeApp) ->
         assert "get_time" not in (await app.http.get(path)).text
 
 
-async def test_the_most_that_a_server_tells_is_taken(make_app: MakeApp) -> None:
-    app = await make_app()
-    wide = "\U0001f600" * 1000
+@pytest.mark.parametrize("wide", ["\U0001f600" * 100_000, "\x01" * 100_000])
+async def test_the_most_that_a_server_tells_is_taken(make_app: MakeApp, wide: str) -> None:
+    """As the server's CardPublisher tells it, whatever the server said of itself."""
+    app = await make_app(public_server_cards=True)
     tools = digest({"name": f"{number}{wide}", "title": wide, "description": wide} for number in range(500))
     statement = await app.ctx.statements.about(await app.grant(), TOKEN, TIME)
-    texts = dict.fromkeys(SAID, "\U0001f600" * 1000)
+    texts = told({**dict.fromkeys(SAID, wide), "websiteUrl": f"https://example.com/{wide}"})
     body = json.dumps({"statement": statement, "said": {**texts, "tools": tools}}, ensure_ascii=False)
     assert (await app.http.post(TELL, content=body.encode())).status_code == 200
     known = await server_tools.of_server(app.ctx, TIME)
     assert known is not None
     assert known.count == 500
+    card = (await app.http.get("/time/mcp/server-card")).json()
+    assert "websiteUrl" not in card

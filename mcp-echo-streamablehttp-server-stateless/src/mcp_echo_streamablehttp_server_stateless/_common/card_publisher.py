@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .gateway_identity import GatewayIdentity
 from .identity_statement import Statement
 from .internal_http import NoAnswerError
-from .server_card import SAID
+from .server_card import told
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -51,7 +51,7 @@ class CardPublisher:
                 self._consider(statement, self._said(scope["path"]))
 
     def _consider(self, statement: Statement, info: Mapping[str, Any]) -> None:
-        said: dict[str, Any] = {name: value for name in SAID if isinstance(value := info.get(name), str)}
+        said: dict[str, Any] = {**told(info)}
         if (tools := info.get("tools")) is not None:
             said["tools"] = tools
         known, due = self._told.get(statement.audience, ({}, 0.0))

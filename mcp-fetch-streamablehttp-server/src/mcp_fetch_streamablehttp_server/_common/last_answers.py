@@ -2,7 +2,7 @@
 
 sse-starlette, by which the SDK streams, ends every event stream at SIGTERM, also one that carries the answer
 to a call: the client gets half of it, or 500 where nothing was sent yet. Only standing streams may end so,
-which are opened by GET and would keep the process for as long as they like.
+which would keep the process for as long as they like.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sse_starlette.sse import AppStatus
 
+from .accept import asks_for_a_standing_stream
 from .refusal import refuse
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class LastAnswers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        begun = read = False
 
         async def sent(message: Message) -> None:
             nonlocal begun
@@ -45,10 +46,13 @@ class LastAnswers:
             await send(message)
 
         async def received() -> Message:
-            return await self._or_the_end(receive)
+            nonlocal read
+            message = await (self._or_the_end(receive) if read else receive())
+            read = read or not message.get("more_body", False)
+            return message
 
         try:
-            await self._app(scope, received if scope["method"] == "GET" else receive, sent)
+            await self._app(scope, received if asks_for_a_standing_stream(scope) else receive, sent)
         except asyncio.CancelledError:  # its grace is over, too
             if not begun:
                 await refuse(send, 503, CUT)

@@ -14,12 +14,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from .._common.server_card import CARD_TYPE, CATALOG_PATH, CATALOG_TYPE, PUBLIC_HEADERS, SAID, card, catalog
+from .._common.server_card import CARD_TYPE, CATALOG_PATH, CATALOG_TYPE, PUBLIC_HEADERS, card, catalog, told
 from ..context import Context
 from ..servers import Presence
 
-LONGEST = 1000
-"""Characters of what a server says in one member."""
 FRESH = 60.0
 """Seconds for which the catalog is not made anew."""
 _NONE = {
@@ -29,12 +27,8 @@ _NONE = {
 
 
 async def note(ctx: Context, resource: str, said: dict[str, Any]) -> None:
-    """Keep what the server of a resource says of itself, if a card of it has an address.
-
-    Half a surrogate pair, which JSON can escape and no document in UTF-8 can hold, is `?`.
-    """
-    texts = {name: value[:LONGEST] for name in SAID if isinstance(value := said.get(name), str)}
-    kept = {name: text.encode(errors="replace").decode() for name, text in texts.items()}
+    """Keep what the server of a resource says of itself, if a card of it has an address."""
+    kept = told(said)
     if ctx.settings.public_server_cards and "/" not in ctx.resources.name(resource) and kept:
         await ctx.store.put("card", resource, kept, expires_at=ctx.now() + ctx.settings.server_lifetime)
 

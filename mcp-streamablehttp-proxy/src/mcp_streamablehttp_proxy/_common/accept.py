@@ -7,9 +7,9 @@ stream, and who takes both gets JSON unless something precedes the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
@@ -35,6 +35,11 @@ def accepted_by(headers: Iterable[tuple[bytes, bytes]]) -> Accepted:
     """The same for the headers of an ASGI scope."""
     lines = [value.decode("latin-1") for name, value in headers if name == b"accept"]
     return accepted(",".join(lines) if lines else None)
+
+
+def asks_for_a_standing_stream(scope: Mapping[str, Any]) -> bool:
+    """Of an ASGI scope: GET, or `subscriptions/listen`, which its mirrored header names (MCP 2026-07-28)."""
+    return scope["method"] == "GET" or (b"mcp-method", b"subscriptions/listen") in scope["headers"]
 
 
 def unacceptable(takes: Accepted, *, streams: bool) -> str | None:

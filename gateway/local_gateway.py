@@ -23,8 +23,8 @@ from .process import Process, StartError
 from .services import NATIVE, LocalServers, Service, authorization_server, edge, new_internal
 from .state import Running, ServiceState, State
 
-READY_WITHIN = 60.0
-"""Seconds a service has to answer its health check."""
+READY_WITHIN = 120.0
+"""Seconds a service has to answer its health check, on a machine that has much else to do, too."""
 ROUTED_WITHIN = 5.0
 """Seconds the edge has to see that a healthy server is."""
 TOLD_WITHIN = 60.0

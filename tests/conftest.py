@@ -60,6 +60,7 @@ class LocalRun:
     port: int
     state: Path
     process: subprocess.Popen[bytes] | None = None
+    start_within: float = START_WITHIN
 
     def start(self, *arguments: str, starter: tuple[str, ...] = (), **environment: str) -> None:
         """Returns once the gateway says it is ready; fails with everything it printed otherwise."""
@@ -77,7 +78,7 @@ class LocalRun:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + START_WITHIN
+        deadline = time.monotonic() + self.start_within
         while "Ready after" not in (text := self.text()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -40,6 +41,7 @@ def main() -> int:
         return 2
     if not options.compose:
         world.enter("tests.chaos")
+    logging.getLogger("mcp").addHandler(logging.NullHandler())  # it raises what it logs
     store = options.store or random.Random(f"{options.seed} store").choice(("sqlite", "redis"))
     where = "docker compose" if options.compose else f"a local run with {store}"
     print(f"seed {options.seed}, {where}", flush=True)
@@ -47,8 +49,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         path = Path(folder)
         place = ComposePlace(path, record) if options.compose else LocalPlace(path / "state", record, store)
-        asyncio.run(rage(place, path, options.minutes * 60, record, options.seed))
-    return report(record, options.seed)
+        try:
+            asyncio.run(rage(place, path, options.minutes * 60, record, options.seed))
+        finally:
+            status = report(record, options.seed)
+    return status
 
 
 def report(record: Record, seed: int) -> int:

@@ -137,12 +137,13 @@ class Client:
         finally:
             await answer.aclose()
 
-    async def revoke(self) -> None:
-        """Sign out; what was revoked opens nothing from then on."""
+    async def revoke(self, known_within: float) -> None:
+        """Sign out; what was revoked opens nothing after `known_within` seconds."""
         form = {"token": self.access.tokens["refresh_token"], "client_id": self.access.client_id}
         request = self._http.build_request("POST", self.access.revocation_endpoint, data=form)
         if await self._sent("revoke", request) is None:
             return
+        await asyncio.sleep(known_within)
         word = secrets.token_hex(8)
         self._record.forbidden.add(word)
         said = await self._http.send(self.request_call(word, self.access.bearer))
@@ -181,9 +182,10 @@ class Client:
             if self._record.ended[self._server] == self._ended_before and not idle:
                 self._record.violated(f"{self.name}: a session is gone whose server was not ended")
             return False
-        if answer.status_code < 500:
+        served = self._record.note(self.name, what, answer, sent)
+        if served:
             self._used = time.monotonic()
-        return self._record.note(self.name, what, answer, sent)
+        return served
 
     def request_call(self, word: str, headers: dict[str, str]) -> httpx.Request:
         params = {"name": TOOLS[self._server], "arguments": {"message": word}}

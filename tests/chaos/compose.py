@@ -58,6 +58,8 @@ class ComposePlace:
     folder: Path
     record: Record
 
+    revoked_within = 1.0
+
     def __post_init__(self) -> None:
         self._resources = ExitStack()
         self._executed: list[str] = []

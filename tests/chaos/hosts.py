@@ -30,6 +30,7 @@ from .record import Record
 CALLS = (1, 40)
 """How often a host calls before it is closed and started again."""
 PATIENCE = 60.0
+SIGNED_IN_WITHIN = 480.0
 BRIDGE = str(Path(sys.executable).with_name("mcp-streamablehttp-client"))
 
 
@@ -133,7 +134,7 @@ class BridgeHost:
         login = await asyncio.create_subprocess_exec(
             BRIDGE, "login", self._url, env=environment, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
         )
-        said = (await asyncio.wait_for(login.communicate(), 120))[1]
+        said = (await asyncio.wait_for(login.communicate(), SIGNED_IN_WITHIN))[1]
         assert login.returncode == 0, said.decode()
 
     async def live(self, until: asyncio.Event) -> None:

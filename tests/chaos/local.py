@@ -25,7 +25,7 @@ from tests.local.test_expired import issue
 
 from . import world
 from .client import IDLE
-from .place import COUNTING, GONE_WITHIN, LASTS, Blow, EdgeWatch, descendants, is_counting, signalled
+from .place import COUNTING, GONE_WITHIN, LASTS, STEP, Blow, EdgeWatch, descendants, is_counting, signalled
 from .record import Record
 
 SERVED = ("auth", "count", "echo-stateful", "echo-stateless")
@@ -38,6 +38,7 @@ CLOCKED = (
 """Programs whose clock can be moved. Traefik is linked statically and keeps the machine's."""
 STEPS = ("-300s", "-40s", "+40s", "+300s")
 DISK_MB = 256
+START_WITHIN = 480.0
 KEPT = re.compile(
     r"(auth|echo)\.db(-wal|-shm)?|logs|edge|redis|lock|secret|run\.out|(servers|mcp|findings)\.json|tmp"
 )
@@ -51,8 +52,10 @@ class LocalPlace:
     store: str
     """`sqlite` or `redis`."""
 
+    revoked_within = 0.0
+
     def __post_init__(self) -> None:
-        self._run = LocalRun(free_port(), self.folder)
+        self._run = LocalRun(free_port(), self.folder, start_within=START_WITHIN)
         self._state = State(self.folder)
         self._written = self.folder.with_name("written")  # on a disk that is never full
         self._offset = self.folder.with_name("clock")
@@ -92,6 +95,7 @@ class LocalPlace:
         if status != 0:
             self.record.violated(f"the run ended with status {status}")
         await self._redis.stop()
+        await self._processes_end()
         for command in world.processes().values():
             self.record.violated(f"a process is left: {command}")
         for port in world.listening():
@@ -181,12 +185,12 @@ class LocalPlace:
     async def _move_clock(self, step: str, lasts: float) -> bool:
         """As an operator does who sets it, and somebody who sets it back."""
         self.record.clock_steps += 1
-        self._offset.write_text(step)
+        self._set_clock(step)
         try:
             await asyncio.sleep(lasts)
         finally:
             self.record.clock_steps += 1
-            self._offset.write_text("+0s")
+            self._set_clock("+0s")
         return True
 
     def _pid(self, name: str) -> int:
@@ -200,12 +204,14 @@ class LocalPlace:
     async def _sessions_end(self) -> None:
         """Nobody uses them any more: sessions and processes of the counting server end by themselves."""
         running = self._state.running()
-        assert running is not None
+        assert running is not None, self._run.text()[-3000:]
         url = f"http://127.0.0.1:{running.services['count'].port}/metrics"
         deadline = time.monotonic() + GONE_WITHIN
         async with httpx.AsyncClient(trust_env=False, timeout=GONE_WITHIN) as http:
             while True:
-                page = (await http.get(url)).text
+                page = ""
+                with suppress(httpx.HTTPError):
+                    page = (await http.get(url)).text
                 counted = re.findall(
                     r'^mcp_proxy_(?:sessions|children)\{server="count"\} (\S+)', page, re.MULTILINE
                 )
@@ -219,12 +225,24 @@ class LocalPlace:
                     return
                 await asyncio.sleep(0.5)
 
+    async def _processes_end(self) -> None:
+        """Those of the browser and of Redis may take their time."""
+        deadline = time.monotonic() + GONE_WITHIN
+        while (world.processes() or world.listening()) and time.monotonic() < deadline:
+            await asyncio.sleep(STEP)
+
     # clocks
+
+    def _set_clock(self, step: str) -> None:
+        """In one step: the file is read whenever a program asks for the time."""
+        draft = self._offset.with_name("clock.draft")
+        draft.write_text(step)
+        draft.replace(self._offset)
 
     def _give_them_a_clock(self) -> None:
         """Each program is started with libfaketime, which reads how far the clock is moved from one file."""
         library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-        self._offset.write_text("+0s")
+        self._set_clock("+0s")
         settings = {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._offset),

@@ -35,6 +35,9 @@ class Blow:
 
 
 class Place(Protocol):
+    revoked_within: float
+    """Seconds after which every replica of auth knows that a token was revoked."""
+
     async def start(self) -> Gateway: ...
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ import httpx
 from playwright.async_api import Page
 
 from tests.access import Access, obtain_access
-from tests.conftest import Gateway, Person, browser_page, listen_for_callback
+from tests.conftest import PATIENCE, Gateway, Person, browser_page, listen_for_callback
 
 from .attackers import Attacker
 from .client import TOOLS, Client
@@ -25,7 +25,7 @@ QUIET = (1.0, 6.0)
 """Seconds between two blows."""
 ROUND = 75.0
 """Seconds of blows, after which there are none until everybody has been served."""
-RECOVERED_WITHIN = 480.0
+RECOVERED_WITHIN = 900.0
 """Seconds that this may take. A process that ended often waits half a minute before it is started again."""
 
 
@@ -78,7 +78,13 @@ async def _rage(
     ]
     bridge = BridgeHost(counting, gateway.password, folder, record, random.Random(f"{seed} bridge"))
     await bridge.sign_in()
-    visitor = Visitor(gateway, await another_person(page, gateway), record, random.Random(f"{seed} visitor"))
+    visitor = Visitor(
+        gateway,
+        await another_person(page, gateway),
+        record,
+        random.Random(f"{seed} visitor"),
+        place.revoked_within,
+    )
     over = asyncio.Event()
     everybody: list[Served] = [*clients, *hosts, bridge, visitor]
     async with asyncio.TaskGroup() as group:
@@ -122,11 +128,14 @@ class Visitor:
 
     name = "visitor"
 
-    def __init__(self, gateway: Gateway, person: Person, record: Record, choice: random.Random) -> None:
+    def __init__(
+        self, gateway: Gateway, person: Person, record: Record, choice: random.Random, revoked_within: float
+    ) -> None:
         self._gateway = gateway
         self._person = person
         self._record = record
         self._random = choice
+        self._revoked_within = revoked_within
         self._served = 0.0
 
     def is_served(self, since: float) -> bool:
@@ -148,14 +157,14 @@ class Visitor:
             client = Client(server, access, self._random.random() < 0.5, self._record, self._random)
             try:
                 await client.call()
-                await client.revoke()
+                await client.revoke(self._revoked_within)
             except httpx.HTTPError as error:
                 self._record.counts[f"visitor: {type(error).__name__}"] += 1
             await client.close()
 
 
 async def sign_in(resource: str, person: Person) -> Access:
-    async with listen_for_callback() as callback, httpx.AsyncClient(timeout=20, trust_env=False) as http:
+    async with listen_for_callback() as callback, httpx.AsyncClient(timeout=60, trust_env=False) as http:
         return await obtain_access(resource, person, callback, http)
 
 
@@ -164,4 +173,5 @@ async def another_person(page: Page, gateway: Gateway) -> Person:
     browser = page.context.browser
     assert browser is not None
     context = await browser.new_context()
+    context.set_default_timeout(PATIENCE)
     return Person(await context.new_page(), gateway)

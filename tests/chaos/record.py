@@ -51,7 +51,8 @@ class Record:
         if status == 403 and "statement has expired" in text and sent.clock_steps < self.clock_steps:
             self.counts[f"{what}: 403, the clock moved while it was under way"] += 1
             return False
-        self.counts[f"{what}: {status}"] += 1
+        said = f" {text[:100]}" if status in AWAY else ""
+        self.counts[f"{what}: {status}{said}"] += 1
         if status not in (200, *AWAY):
             self.violated(f"{who}: {what} with what is valid: {status} {text[:300]}")
         return status == 200

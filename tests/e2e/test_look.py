@@ -4,7 +4,9 @@ than the window, and the policy is never broken. `PICTURES=FOLDER` keeps what wa
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +18,8 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
-from mcp_oauth_dynamicclient import pages
+from mcp_oauth_dynamicclient import Settings, create_app, pages
+from mcp_oauth_dynamicclient.errors import StoreUnavailableError
 from mcp_streamablehttp_client.oauth.loopback import listening
 from playwright.async_api import ConsoleMessage, Page, Route
 
@@ -155,21 +158,61 @@ async def test_every_error_page_can_be_read_by_everybody(tmp_path: Path) -> None
     assert told.returncode == 0, told.stdout
     kept = sorted(tmp_path.glob("*.html"))
     assert len(kept) > 30
+    assert await _faults_of(kept, BOTH) == []
+
+
+@pytest.mark.browser
+async def test_what_is_wrong_can_be_read_by_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor's findings at the machine of a local run, while the store is there and while it is away."""
+    said = "PermissionError: " + "/a/folder/with/a/name/that/goes/on" * 9
+    found = [
+        {"hop": "server", "state": "wrong", "what": "notes ends at once", "rule": "", "cure": "run it",
+         "said": said},
+        {"hop": "disk", "state": "warning", "what": "9 MiB are free", "rule": "", "cure": f"rm {said}"},
+    ]  # fmt: skip
+    (tmp_path / "findings.json").write_text(json.dumps({"hops": found}))
+    settings = Settings.model_validate(
+        {
+            "public_url": "http://localhost:8080", "gateway_secret": secrets.token_hex(32),
+            "local_accounts": True, "servers": "time,notes", "store_url": f"sqlite:///{tmp_path}/auth.db",
+            "audit_log": f"{tmp_path}/audit.log", "findings_file": f"{tmp_path}/findings.json",
+        }
+    )  # fmt: skip
+    app = create_app(settings)
+
+    async def away() -> list[str]:
+        raise StoreUnavailableError
+
+    kept = [tmp_path / "there.html", tmp_path / "away.html"]
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url=settings.issuer, headers={"Accept": "text/html"}
+    ) as http:
+        for one, status in zip(kept, (200, 503), strict=True):
+            answer = await http.get("/")
+            assert (answer.status_code, said[:300] in answer.text) == (status, True)
+            one.write_text(answer.text)
+            monkeypatch.setattr(app.ctx.servers, "names", away)
+    await app.aclose()
+    assert await _faults_of(kept, EVERY_WAY) == []
+
+
+async def _faults_of(kept: Sequence[Path], ways: Sequence[tuple[str, str]]) -> list[str]:
+    """What is found in pages that were kept as files."""
 
     async def answer(route: Route) -> None:
         path = urlsplit(route.request.url).path
-        if path.startswith("/static/"):
-            await route.fulfill(path=Path(pages.__file__).parent / Path(path).name)
-        else:
-            await route.fulfill(path=tmp_path / Path(path).name)
+        folder = Path(pages.__file__).parent if path.startswith("/static/") else kept[0].parent
+        await route.fulfill(path=folder / Path(path).name)
 
     async with browser_page() as page:
         await page.route("**/*", answer)
         look = Look(page)
         for one in kept:
             await page.goto(f"http://localhost:8080/{one.name}")
-            await look.at(f"error-{one.stem}", BOTH)
-    assert look.found == []
+            await look.at(f"kept-{one.stem}", ways)
+    return look.found
 
 
 @pytest.mark.browser

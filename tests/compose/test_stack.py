@@ -15,7 +15,7 @@ import pytest
 
 from tests.compose.stack import ROOT, Stack
 
-pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 SERVERS = ("echo-stateful", "echo-stateless", "fetch", "time")
 
 
@@ -32,7 +32,7 @@ def run_end_to_end_tests(stack: Stack, folder: Path, tests: str = "tests/e2e") -
         },
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
     print(done.stdout)

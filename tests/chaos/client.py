@@ -183,7 +183,7 @@ class Client:
                 self._record.violated(f"{self.name}: a session is gone whose server was not ended")
             return False
         served = self._record.note(self.name, what, answer, sent)
-        if served:
+        if served and str(answer.request.url) == self.access.resource:  # not a refresh, which no session sees
             self._used = time.monotonic()
         return served
 

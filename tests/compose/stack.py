@@ -109,7 +109,7 @@ class Stack:
             try:
                 self.compose(*command, timeout=HEALTHY_WITHIN + 30)
             except AssertionError as problem:
-                # Compose gives up at once on a service that is unhealthy, be it for the fault that is just over.
+                # Compose gives up at once on an unhealthy service, be it for the fault that is just over.
                 if "is unhealthy" not in str(problem) or time.monotonic() > deadline:
                     raise
                 time.sleep(2)

@@ -60,12 +60,20 @@ ATOM = b"""<feed xmlns="http://www.w3.org/2005/Atom"><title>News</title><entry><
 
 
 @pytest.mark.parametrize("body", [RSS, ATOM])
-@pytest.mark.parametrize("kind", ["application/rss+xml", "text/xml", "application/atom+xml"])
+@pytest.mark.parametrize("kind", ["application/rss+xml", "text/xml", "application/atom+xml", "text/html"])
 def test_a_feed_is_a_list(body: bytes, kind: str) -> None:
     document = read_as(body, kind)
     assert document.title == "News"
     assert document.text == "- [One & only](https://example.com/1) (Mon, 05 Jan 2026)\n  What happened"
     assert document.links == [("https://example.com/1", "One & only")]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"<!-- made by hand -->\n", b"<?a?>" * 280, b"<!--" * 350, b'<!DOCTYPE html PUBLIC "-//W3C//DTD">'],
+)
+def test_a_page_that_only_speaks_of_feeds_is_a_page(start: bytes) -> None:
+    assert read_as(start + b"<p>&lt;rss> <rss>is a word", "text/html").kind == "page"
 
 
 def test_a_json_feed_is_a_list() -> None:

@@ -49,6 +49,7 @@ class Page:
     content_type: str
     body: bytes
     redirects: list[str]
+    """The addresses that sent us on, first the one that was asked for."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -116,8 +117,8 @@ class Fetcher:
                 return Page(order.url, answer.status, kind, answer.body, hops, answer.headers)
             if len(hops) == self.max_redirects:
                 raise FetchError(f"The page redirects more than {self.max_redirects} times.")
-            order = redirected(order, answer.status, target)
             hops.append(str(order.url))
+            order = redirected(order, answer.status, target)
 
     async def _ask_politely(self, order: Order) -> Answer:
         """From the cache where that may be; else by the site's leave."""

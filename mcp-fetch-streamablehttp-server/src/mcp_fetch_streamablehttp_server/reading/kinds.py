@@ -21,12 +21,23 @@ _SIGNATURES = (
 )
 
 
+_FEED = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?>\s+|<\?(?>.*?\?>)|<!--(?>.*?-->)|<!(?!--)[^>]*>)*+<(?:rss|feed|rdf:RDF)[\s>]",
+    re.DOTALL,
+)
+"""A feed's root element, after what may stand before it."""
+
+
 def stated(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
 def kind_of(body: bytes, content_type: str) -> str:
-    """The media type to read the body as; a picture or PDF is known by its bytes, whatever it is called."""
+    """The media type to read the body as.
+
+    A picture or PDF is known by its bytes, whatever it is called; a feed that is called a page by its root
+    element (MIME Sniffing 7.3).
+    """
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
         return "image/webp"
     found = next((kind for start, kind in _SIGNATURES if body.startswith(start)), None)
@@ -35,6 +46,8 @@ def kind_of(body: bytes, content_type: str) -> str:
     kind = stated(content_type)
     if kind in _UNSTATED or kind == "text/plain":
         return sniffed(body) or kind
+    if kind == "text/html" and _FEED.match(body[:1445]):
+        return "application/xml"
     return kind
 
 

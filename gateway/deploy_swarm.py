@@ -23,6 +23,9 @@ from .deploy import (
 )
 
 REFRESH = 1.0
+STEADY = 5.0
+"""Seconds for which all is as it should be before it counts, as with Docker's own commands: an update that
+was asked for does not show at once, and what starts may end."""
 
 
 def up(env_file: Path, arguments: list[str]) -> int:
@@ -63,12 +66,15 @@ def down(env_file: Path) -> int:
 
 def wait(project: str) -> list[str]:
     """Until every service runs as deployed; names of those that do not in time, or were rolled back."""
-    deadline = time.monotonic() + READY_WITHIN
+    began = steady = time.monotonic()
     while True:
         services = _services(project)
         rolled_back = [name for name, state in services.items() if state.startswith(("rollback", "paused"))]
         unready = [name for name, state in services.items() if state != "ready"]
-        if rolled_back or not unready or time.monotonic() > deadline:
+        now = time.monotonic()
+        if unready:
+            steady = now
+        if rolled_back or now > steady + STEADY or now > began + READY_WITHIN:
             return rolled_back or unready
         time.sleep(REFRESH)
 

@@ -152,11 +152,12 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Person:
-    """Somebody with a browser who knows the password of the account `admin`."""
+    """Somebody with a browser who knows an account's password."""
 
-    def __init__(self, page: Page, gateway: Gateway) -> None:
+    def __init__(self, page: Page, gateway: Gateway, account: str = "admin") -> None:
         self.page = page
         self.gateway = gateway
+        self.account = account
 
     async def approve(self, url: str) -> None:
         """Open an authorization URL, approve the consent page, sign in if asked."""
@@ -167,7 +168,7 @@ class Person:
     async def sign_in_if_asked(self) -> None:
         password = self.page.get_by_label("Password")
         if await password.count():
-            await self.page.get_by_label("Account name").fill("admin")
+            await self.page.get_by_label("Account name").fill(self.account)
             await password.fill(self.gateway.password)
             await self.page.get_by_role("button", name="Sign in").click()
 

@@ -18,7 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from common.draining import NOTICE
-from gateway import engine_filter, environment, swarm
+from gateway import deploy_swarm, engine_filter, environment, swarm
 from tests.conftest import ROOT
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
@@ -221,3 +221,29 @@ def test_filters_that_traefik_never_writes_are_refused_and_nothing_is_asked(edge
     status, body = ask(edge, f"/v1.44/tasks{query}")
     assert (status, json.loads(body)["message"]) == (400, "filters must name one service")
     assert Manager.asked == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "missing"),
+    [
+        # An update that was asked for shows only after a moment, and so does a start that fails.
+        (["ready", "updating", "updating", "ready", "starting"], []),
+        (["ready", "updating", "rollback_started"], ["g_auth"]),
+        (["starting"] * 2000, ["g_auth"]),
+    ],
+)
+def test_up_waits_until_all_is_steady(
+    monkeypatch: pytest.MonkeyPatch, seen: list[str], missing: list[str]
+) -> None:
+    clock = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+
+    states = iter(seen)
+    monkeypatch.setattr("gateway.deploy_swarm.time.monotonic", lambda: clock)
+    monkeypatch.setattr("gateway.deploy_swarm.time.sleep", sleep)
+    monkeypatch.setattr(deploy_swarm, "_services", lambda _: {"g_auth": next(states, "ready")})
+    assert deploy_swarm.wait("g") == missing
+    assert next(states, "") in ("", "starting")

@@ -98,6 +98,18 @@ def test_a_draining_server_says_so_and_answers_until_a_second_signal(
     assert process.wait(60) == code
 
 
+@pytest.mark.parametrize("program", ["60"], indirect=True)
+def test_a_draining_server_keeps_no_connection(program: tuple[subprocess.Popen[str], str]) -> None:
+    process, url = program
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        assert "connection" not in client.get(f"{url}/health").headers
+        process.send_signal(signal.SIGTERM)
+        while client.get(f"{url}/health").status_code == 200:
+            pass
+        for path in ("/health", "/mcp"):
+            assert client.get(f"{url}{path}").headers["connection"] == "close"
+
+
 @pytest.mark.parametrize("program", ["0.1"], indirect=True)
 def test_a_draining_server_ends_by_itself(program: tuple[subprocess.Popen[str], str]) -> None:
     process, url = program

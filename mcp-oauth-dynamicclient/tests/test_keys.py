@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
-from mcp_oauth_dynamicclient.keys import KeyRing, public_keys
+import pytest
+from mcp_oauth_dynamicclient.keys import FRESH, KNOWN_AFTER, ROTATION_LOCK, KeyRing, public_keys
 from mcp_oauth_dynamicclient.settings import Settings
 from mcp_oauth_dynamicclient.store import Store
 
@@ -50,6 +52,7 @@ async def test_a_replaced_key_verifies_until_no_token_of_its_own_is_alive(
     ring = KeyRing(settings, store, clock)
     old = await ring.signing()
     new = await ring.rotate()
+    clock.advance(KNOWN_AFTER)
     assert (await ring.signing()).kid == new.kid
     clock.advance(settings.access_token_lifetime + 1)
     assert {key.kid for key in await ring.published()} == {old.kid, new.kid}
@@ -65,10 +68,63 @@ async def test_keys_rotate_on_schedule_once_whatever_the_number_of_replicas(
     clock.advance(settings.key_rotation_interval - 1)
     assert (await one.signing()).kid == old.kid
     clock.advance(1)
+    assert (await one.signing()).kid == (await two.signing()).kid == old.kid
+    clock.advance(KNOWN_AFTER)
     new = await one.signing()
     assert new.kid != old.kid
     assert (await two.signing()).kid == new.kid
     assert len([entry async for entry in store.list("key")]) == 2
+
+
+async def test_no_key_signs_before_every_replica_publishes_it(
+    settings: Settings, store: Store, clock: Clock
+) -> None:
+    rings = [KeyRing(settings, store, clock) for _ in range(3)]
+
+    async def check() -> set[str]:
+        """Each signs while what each of the others publishes was read a moment before."""
+        signing = {(await ring.signing()).kid for ring in rings}
+        for ring in rings:
+            assert all(ring.find(kid) for kid in signing)
+        return signing
+
+    first = await asyncio.gather(*(ring.signing() for ring in rings))
+    assert len({key.kid for key in first}) == len([entry async for entry in store.list("key")]) == 1
+    assert await check() == {first[0].kid}
+    for _ in range(2):
+        clock.advance(0.01)
+        new = await rings[0].rotate()
+        assert await check() == {first[0].kid}
+        clock.advance(FRESH)
+    assert await check() == {first[0].kid}
+    clock.advance(KNOWN_AFTER)
+    assert await check() == {new.kid}
+
+
+async def test_a_replica_that_ended_amid_the_first_key_stops_nobody(
+    settings: Settings, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.add("first_key", "key", {}, expires_at=clock() + ROTATION_LOCK)
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+
+    monkeypatch.setattr("mcp_oauth_dynamicclient.keys.asyncio.sleep", sleep)
+    key = await KeyRing(settings, store, clock).signing()
+    assert key.created_at >= clock() - FRESH
+
+
+async def test_a_key_that_leaked_signs_no_more_though_its_successor_is_new(
+    settings: Settings, store: Store, clock: Clock
+) -> None:
+    ring = KeyRing(settings, store, clock)
+    leaked = await ring.signing()
+    clock.advance(KNOWN_AFTER)
+    new = await ring.rotate()
+    await ring.remove(leaked.kid)
+    assert (await ring.signing()).kid == new.kid
+    await ring.remove(new.kid)
+    assert (await ring.signing()).kid not in (leaked.kid, new.kid)
 
 
 async def test_a_replica_learns_of_a_rotation_within_half_a_second(

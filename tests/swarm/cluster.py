@@ -20,9 +20,8 @@ from tests.compose.engine import CACHE, Engine, own_engine
 from tests.compose.stack import ROOT, Stack, prepare
 
 ADDRESS = "10.98.0.1"
+ACCOUNTS = ("admin", "ada", "grace", "hedy")
 REPLACED_WITHIN = 240.0
-SETTLED = 4.0
-"""Seconds from what the engine knows to what the edge has taken in, which asks every second."""
 LISTED = "label=com.docker.swarm.service.name={}"
 
 
@@ -70,7 +69,6 @@ class Cluster:
     async def ready(self) -> None:
         missing = await asyncio.to_thread(deploy_swarm.wait, self.stack.project)
         assert not missing, missing
-        await asyncio.sleep(SETTLED)
 
     def places(self, service: str) -> list[str]:
         """The address of each container, in their order, as replicas call one another."""
@@ -113,11 +111,12 @@ def cluster(images: Mapping[str, str], replicas: int) -> Iterator[Cluster]:
                 assert up.returncode == 0, up.stdout + up.stderr + services(engine)
                 print(up.stdout, flush=True)
                 found = Cluster(stack)
-                engine.docker(
-                    "exec", "-i", found.containers("auth")[0],
-                    "mcp-oauth-server", "users", "add", stack.account, "--password-stdin",
-                    stdin=stack.password, timeout=300,
-                )  # fmt: skip
+                for account in ACCOUNTS:
+                    engine.docker(
+                        "exec", "-i", found.containers("auth")[0],
+                        "mcp-oauth-server", "users", "add", account, "--password-stdin",
+                        stdin=stack.password, timeout=300,
+                    )  # fmt: skip
                 yield found
                 down = stack.deploy("down", "--swarm")
                 assert down.returncode == 0, down.stdout + down.stderr

@@ -20,6 +20,9 @@ TOOLS = {"time": "get_current_time", "echo-stateful": "echo", "echo-stateless": 
 MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
 ERAS = ("handshake", "modern")
 REFUSED = "refused"
+UNREAD = "404 of an edge without rules"
+"""An edge that has just started, before it has read its rules; see docs/scale.md."""
+EDGES_OWN = "404 page not found\n"
 PATIENCE = 60.0
 """Seconds that a client waits for an answer."""
 INFO = {"name": "swarm", "version": "1"}
@@ -62,6 +65,8 @@ class Client:
     """Seconds between two calls."""
     opened: bool = False
     session: str = ""
+    served: float = 0.0
+    """When the last call that was answered was begun, by the monotonic clock."""
     refreshed: float = 0.0
     """When a refresh succeeded last, by the monotonic clock."""
     seen: Seen = field(default_factory=Seen)
@@ -83,6 +88,7 @@ class Client:
         answer = await self.sent("call", self._call(word, self.access.bearer))
         if answer is None or answer.status_code != 200 or not self._is_ours(answer, word):
             return False
+        self.served = before
         seen.slow.append(time.monotonic() - before)
         seen.at.append(time.monotonic())
         return True
@@ -126,6 +132,9 @@ class Client:
             said = REFUSED if isinstance(error, httpx.ConnectError) else type(error).__name__
             seen.counts[f"{what}: {said}"] += 1
             return None
+        if answer.status_code == 404 and answer.text == EDGES_OWN:
+            seen.counts[f"{what}: {UNREAD}"] += 1
+            return answer
         seen.counts[f"{what}: {answer.status_code}"] += 1
         if answer.status_code == 404:
             self.opened = False

@@ -7,25 +7,30 @@ import random
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 
 import httpx
+from playwright.async_api import Page
 
 from tests.access import Access, obtain_access
 from tests.conftest import Gateway, Person, browser_page, listen_for_callback
 
-from .cluster import Cluster
+from .cluster import ACCOUNTS, Cluster
 from .load import ERAS, PATIENCE, TOOLS, Client, Seen
-from .rules import PHASES, SESSIONS, Phase
+from .rules import FAILED, OPENING, PEOPLE, PHASES, SESSIONS, Phase
 
 QUIET = 10.0
-"""Seconds of load before and after what is done."""
+"""Seconds of load before what is done."""
 MOST_CHILDREN = 24
 """Sessions of `time`, each a process of 40 MB."""
 BUSY, FOR = 16, 15.0
 """Clients of a server that call without a pause, and for how many seconds, for the figures."""
-RECOVERED_WITHIN = 60.0
+RECOVERED_WITHIN = 120.0
+"""Seconds after which everybody is served again, and can refresh; the pause between calls is in them."""
+REFRESHES = 3
+"""A second, of all together."""
 Key = tuple[str, str]
 
 
@@ -38,21 +43,28 @@ async def sign_in(resource: str, person: Person) -> Access:
 
 
 class Run:
-    def __init__(self, cluster: Cluster, person: Person, gateway: Gateway, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, cluster: Cluster, persons: Sequence[Person], gateway: Gateway, http: httpx.AsyncClient
+    ) -> None:
         self.cluster = cluster
-        self.person = person
+        self.persons = persons
         self.gateway = gateway
         self.http = http
         self.people = Seen()
         """What those who sign in, refresh and intrude have seen in this phase."""
+        self.intruded: Counter[str] = Counter()
+        """Of all phases: what those without a token were answered."""
         self.violations: list[str] = []
-        self.access: dict[str, Access] = {}
+        self.access: dict[str, list[Access]] = {}
+        """To each server, of each person: what belongs to a user is at one replica."""
         self.callers: dict[Key, list[Client]] = {}
         self.seen: dict[Key, Seen] = {}
 
     async def open(self, sessions: int, calls: float) -> None:
         """`calls`: a second, that all clients together try to make."""
-        self.access = {name: await sign_in(self.gateway.server(name), self.person) for name in TOOLS}
+        for name in TOOLS:
+            resource = self.gateway.server(name)
+            self.access[name] = [await sign_in(resource, person) for person in self.persons]
         clocks = min(MOST_CHILDREN, sessions // 4)
         rest = (sessions - clocks) // 2
         counts = {"time": clocks, "echo-stateful": rest, "echo-stateless": sessions - clocks - rest}
@@ -60,9 +72,14 @@ class Run:
         for name, count in counts.items():
             for era, number in zip(ERAS, (count - count // 2, count // 2), strict=True):
                 self.callers[name, era] = [
-                    Client(f"{era} {n} of {name}", name, self.access[name], era == "modern", self.http, pause)
+                    self.client(f"{era} {n} of {name}", name, n, era == "modern", pause)
                     for n in range(number)
                 ]
+
+    def client(self, called: str, name: str, number: int, modern: bool = True, pause: float = 0.0) -> Client:
+        """Of one person after the other."""
+        access = self.access[name][number % len(self.persons)]
+        return Client(called, name, access, modern, self.http, pause)
 
     # what goes on all the while
 
@@ -71,9 +88,10 @@ class Run:
         while not over.is_set():
             name = choice.choice(tuple(TOOLS))
             try:
-                access = await asyncio.wait_for(sign_in(self.gateway.server(name), self.person), 60)
+                access = await asyncio.wait_for(sign_in(self.gateway.server(name), self.persons[0]), 60)
             except Exception as error:  # whatever a person may see while something is away
-                self.people.counts[f"sign-in: {type(error).__name__}"] += 1
+                self.people.counts[f"sign-in: {FAILED}"] += 1
+                print(f"a sign-in to {name} failed: {error!r}", flush=True)
             else:
                 self.people.counts["sign-in: 200"] += 1
                 form = {"token": access.tokens["refresh_token"], "client_id": access.client_id}
@@ -81,36 +99,45 @@ class Run:
                     await self.http.post(access.revocation_endpoint, data=form)
             await asyncio.sleep(1)
 
-    async def refresh(self, client: Client, over: asyncio.Event) -> None:
+    async def refresh(self, client: Client, pause: float, over: asyncio.Event) -> None:
+        """What all clients of this access use from then on."""
         while not over.is_set():
             client.seen = self.people
             await client.refresh()
-            await asyncio.sleep(1)
+            await asyncio.sleep(pause)
 
     async def intrude(self, client: Client, over: asyncio.Event) -> None:
         while not over.is_set():
             client.seen = self.people
-            await client.intrude(self.access["echo-stateful"])
+            await client.intrude(self.access["echo-stateful"][0])
             await asyncio.sleep(0.5)
 
     # one phase
 
-    async def phase(self, phase: Phase, refreshers: list[Client]) -> str:
+    def begin(self) -> None:
         self.people = Seen()
         self.seen = {key: Seen() for key in self.callers}
         for key, callers in self.callers.items():
             for caller in callers:
                 caller.seen = self.seen[key]
+
+    async def phase(self, phase: Phase, refreshers: list[Client]) -> str:
+        self.begin()
         await asyncio.sleep(QUIET)
         held = await asyncio.to_thread(self.held, phase.kills) if phase.kills in SESSIONS else None
         began = time.monotonic()
         await phase.act(self.cluster)
-        took = time.monotonic() - began
-        await asyncio.sleep(QUIET)
-        for refresher in refreshers:
-            if not await self.recovered(refresher):
-                self.violated(phase, f"{refresher.name} cannot refresh any more")
-        return self.judge(phase, held, took)
+        over = time.monotonic()
+        await self.everybody(phase, over, refreshers)
+        return self.judge(phase, held, over - began)
+
+    async def everybody(self, phase: Phase, since: float, refreshers: list[Client]) -> None:
+        """Is served again, and can refresh."""
+        clients = [caller for callers in self.callers.values() for caller in callers]
+        for name in await waiting(clients, lambda client: client.served > since):
+            self.violated(phase, f"{name} is not served any more")
+        for name in await waiting(refreshers, lambda client: client.refreshed > since):
+            self.violated(phase, f"{name} cannot refresh any more")
 
     def held(self, server: str) -> set[str]:
         """The clients whose sessions are at the first replica of a server."""
@@ -118,15 +145,6 @@ class Run:
         return {
             one.name for one in callers if one.session and self.cluster.owner(server, one.session) == place
         }
-
-    async def recovered(self, client: Client) -> bool:
-        """Whether a refresh succeeds from now on."""
-        now = time.monotonic()
-        while time.monotonic() < now + RECOVERED_WITHIN:
-            if client.refreshed > now:
-                return True
-            await asyncio.sleep(0.1)
-        return False
 
     def judge(self, phase: Phase, held: set[str] | None, took: float) -> str:
         total: Counter[str] = Counter()
@@ -139,9 +157,17 @@ class Run:
             if era == "handshake" and name == phase.kills and held is not None and seen.touched - held:
                 self.violated(phase, f"sessions of other replicas noticed: {sorted(seen.touched - held)}")
             self.violations += seen.violations
+        for what, count in self.people.failed.items():
+            asked, _, answer = what.partition(": ")
+            if asked == "intrude":
+                continue
+            if answer not in phase.allowed(PEOPLE, ""):
+                self.violated(phase, f"{what}, {count} times")
         self.violations += self.people.violations
         failed = {what: count for what, count in sorted(total.items()) if not what.endswith(": 200")}
         people = {what: n for what, n in sorted(self.people.counts.items()) if not what.startswith("intrude")}
+        intruded = {what: n for what, n in self.people.counts.items() if what.startswith("intrude")}
+        self.intruded.update(intruded)
         slow = sorted(one for seen in self.seen.values() for one in seen.slow)
         times = sorted(at for seen in self.seen.values() for at in seen.at)
         away = max((after - before for before, after in pairwise([*times, time.monotonic()])), default=0.0)
@@ -164,7 +190,7 @@ class Run:
         cells = []
         for name in TOOLS:
             seen, over = Seen(), asyncio.Event()
-            callers = [Client(f"busy {n}", name, self.access[name], True, self.http) for n in range(BUSY)]
+            callers = [self.client(f"busy {n}", name, n) for n in range(BUSY)]
             for caller in callers:
                 caller.seen = seen
             async with asyncio.TaskGroup() as group:
@@ -179,6 +205,24 @@ class Run:
         return row
 
 
+async def another_page(page: Page) -> Page:
+    """In a browser's profile of its own."""
+    assert page.context.browser is not None
+    context = await page.context.browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
+    return await context.new_page()
+
+
+async def waiting(clients: Sequence[Client], done: Callable[[Client], bool]) -> list[str]:
+    """The names of those for whom it did not become true in time."""
+    deadline = time.monotonic() + RECOVERED_WITHIN
+    while undone := [client.name for client in clients if not done(client)]:
+        if time.monotonic() > deadline:
+            return undone
+        await asyncio.sleep(0.1)
+    return []
+
+
 async def run(cluster: Cluster, sessions: int, calls: float, only: str, *, figures: bool) -> int:
     stack = cluster.stack
     gateway = Gateway(stack.issuer, stack.server_url, stack.password)
@@ -187,15 +231,19 @@ async def run(cluster: Cluster, sessions: int, calls: float, only: str, *, figur
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=sessions)
         http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False, limits=limits)
         await entered.enter_async_context(http)
-        person = Person(page, gateway)
-        found = Run(cluster, person, gateway, http)
+        persons = [Person(page, gateway, ACCOUNTS[0])]
+        for account in ACCOUNTS[1:]:
+            persons.append(Person(await another_page(page), gateway, account))
+        found = Run(cluster, persons, gateway, http)
         await found.open(sessions, calls)
-        refreshers = []
-        for name in TOOLS:
-            access = await sign_in(gateway.server(name), person)
-            refreshers.append(Client(f"who is signed in to {name}", name, access, True, http))
-        intruder = Client("intruder", "echo-stateless", found.access["echo-stateless"], True, http)
-        over = asyncio.Event()
+        refreshers = [
+            found.client(f"{account}, signed in to {name},", name, number)
+            for name in TOOLS
+            for number, account in enumerate(ACCOUNTS)
+        ]
+        intruder = found.client("intruder", "echo-stateless", 0)
+        over, began = asyncio.Event(), time.monotonic()
+        found.begin()
         async with asyncio.TaskGroup() as group:
             for callers in found.callers.values():
                 for caller in callers:
@@ -203,8 +251,9 @@ async def run(cluster: Cluster, sessions: int, calls: float, only: str, *, figur
             group.create_task(found.come_and_go(over))
             group.create_task(found.intrude(intruder, over))
             for refresher in refreshers:
-                group.create_task(found.refresh(refresher, over))
-            await asyncio.sleep(sessions / calls + QUIET)  # every session is open
+                group.create_task(found.refresh(refresher, len(refreshers) / REFRESHES, over))
+            await found.everybody(OPENING, began, refreshers)
+            found.judge(OPENING, None, time.monotonic() - began)
             for word in only.split(","):
                 for phase in PHASES:
                     if word in phase.name:
@@ -213,6 +262,7 @@ async def run(cluster: Cluster, sessions: int, calls: float, only: str, *, figur
         if figures:
             for replicas in (3, 2, 1):
                 await found.figures(replicas)
+    print(f"without a token: {_named(found.intruded)}")
     for violation in found.violations:
         print(f"violated: {violation}")
     print(f"{sessions} sessions, {len(found.violations)} violations")

@@ -1,8 +1,9 @@
 """The keys that sign: RSA for access tokens, P-256 for the identity statements that servers check.
 
 They live in the store, the private part sealed under GATEWAY_SECRET, so every replica signs and verifies with
-the same ones. The newest key signs. Rotation gives its predecessors an end, later than every token they
-signed, and so logs nobody out. A key that cannot be unsealed (GATEWAY_SECRET was changed) counts for nothing.
+the same ones. The newest key signs, but not before every replica publishes it: whoever checks a signature
+asks any of them for the keys. Rotation gives its predecessors an end, later than every token they signed, and
+so logs nobody out. A key that cannot be unsealed (GATEWAY_SECRET was changed) counts for nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ from .store import Entry, Kind, Store
 KEY_BITS = 2048
 FRESH = 0.5
 """Seconds for which a replica relies on the keys it has read."""
+KNOWN_AFTER = 60.0
+"""Seconds from its making until a key signs, if there is another: longer than a replica relies on what it has
+read, than a server waits before it asks for an unknown key again, and than clocks may differ."""
 OVERLAP = 600
 """Seconds that a replaced key outlives the last token it can have signed."""
 ROTATION_LOCK = 60.0
+"""Seconds after which another replica may do what one began, which may have ended meanwhile."""
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -56,7 +61,8 @@ class KeyRing:
         self._now = now
         self._seal = Seal(settings.gateway_secret.get_secret_value(), self.purpose, now)
         self._rotate_after = settings.key_rotation_interval
-        self._retire_after = self._lifetime(settings) + OVERLAP
+        self._signs_for = self._lifetime(settings)
+        self._retire_after = self._signs_for + OVERLAP
         self._keys: dict[str, SigningKey] = {}
         self._read_at = float("-inf")
         self._reads = 0
@@ -92,19 +98,19 @@ class KeyRing:
         await self.refresh()
         newest = self._newest()
         if newest is None:
-            return await self._create()
+            newest = await self._first()
         due = self._now() >= newest.created_at + self._rotate_after
         if due and await self._store.increment(f"rotate:{newest.kid}", window=ROTATION_LOCK) == 1:
-            return await self.rotate()
-        return newest
+            await self.rotate()
+        return self._signs() or newest
 
     async def published(self) -> list[SigningKey]:
-        """Every key that verifies, newest first; the first one signs."""
+        """Every key that verifies, newest first."""
         await self.signing()
         return sorted(self._keys.values(), key=_age, reverse=True)
 
     async def rotate(self) -> SigningKey:
-        """A new signing key; the others stay until no token of theirs is alive."""
+        """A new key, which soon signs; the others stay until no token of theirs is alive."""
         new = await self._create()
         ends = self._now() + self._retire_after
         async for entry in self._store.list(self.kind):
@@ -118,6 +124,21 @@ class KeyRing:
         removed = await self._store.delete(self.kind, kid)
         await self._read()
         return removed
+
+    async def _first(self) -> SigningKey:
+        """Made by one replica while the others wait: with two, one would sign before everybody knows it."""
+        while True:
+            ends = self._now() + ROTATION_LOCK
+            if await self._store.add("first_key", self.kind, {}, expires_at=ends):
+                try:
+                    await self._read()
+                    return self._newest() or await self._create()
+                finally:
+                    await self._store.delete("first_key", self.kind)
+            await asyncio.sleep(FRESH)
+            await self._read()
+            if (made := self._newest()) is not None:
+                return made
 
     async def _create(self) -> SigningKey:
         private = await asyncio.to_thread(self._make)
@@ -156,6 +177,17 @@ class KeyRing:
     def _newest(self) -> SigningKey | None:
         current = [key for key in self._keys.values() if key.expires_at is None]
         return max(current, key=_age, default=None)
+
+    def _signs(self) -> SigningKey | None:
+        """The newest of those that everybody knows by now, else the oldest."""
+        now = self._now()
+        usable = [
+            key
+            for key in self._keys.values()
+            if key.expires_at is None or key.expires_at >= now + self._signs_for
+        ]
+        known = [key for key in usable if key.created_at <= now - KNOWN_AFTER]
+        return max(known, key=_age, default=None) or min(usable, key=lambda key: key.created_at, default=None)
 
 
 class StatementKeyRing(KeyRing):

@@ -17,7 +17,7 @@ def keys() -> None:
 @keys.command("list")
 @json_option
 def list_keys(as_json: bool) -> None:
-    """List keys; the one without an end signs."""
+    """List keys; the one without an end signs, from a minute after it was made."""
 
     async def work(ctx: Context) -> list[SigningKey]:
         return await ctx.keys.published()
@@ -31,7 +31,7 @@ def list_keys(as_json: bool) -> None:
 
 @keys.command()
 def rotate() -> None:
-    """Sign with a new key from now on; nobody is logged out."""
+    """Sign with a new key from a minute on, when all know it; nobody is logged out."""
 
     async def work(ctx: Context) -> SigningKey:
         key = await ctx.keys.rotate()

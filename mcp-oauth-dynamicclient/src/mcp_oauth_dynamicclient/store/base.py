@@ -20,6 +20,7 @@ Kind = Literal[
     "code",  # key: hash of the code
     "counter",  # rate limits and throttles, see `increment`
     "device_code",  # key: hash of the device code
+    "first_key",  # that a replica makes the first of a kind of keys: key is the kind
     "grant",  # key: grant_id; owners: user:<user_id>, client:<client_id>
     "jti",  # assertion ids seen (private_key_jwt, ID-JAG): key is issuer and jti
     "key",  # signing keys, private part encrypted: key is the kid

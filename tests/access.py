@@ -6,11 +6,11 @@ import base64
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from tests.conftest import Callback, Person
+from tests.conftest import Callback
 
 MODERN = "2026-07-28"
 
@@ -30,14 +30,23 @@ class Access:
         return {"Authorization": f"Bearer {self.tokens['access_token']}"}
 
 
+class Approving(Protocol):
+    """Whoever opens an authorization URL and approves what is shown there."""
+
+    async def approve(self, url: str) -> None: ...
+
+    async def arrive(self, callback: str) -> None:
+        """Until the redirect has led to the client."""
+
+
 async def obtain_access(
     resource: str,
-    person: Person,
+    person: Approving,
     callback: Callback,
     http: httpx.AsyncClient,
     name: str = "Plain test client",
 ) -> Access:
-    """The long way, with nothing but HTTP and a browser."""
+    """The long way, with nothing but HTTP and somebody who approves."""
     challenge = (await http.post(resource, json={})).headers["www-authenticate"]
     metadata_url = challenge.split('resource_metadata="')[1].split('"')[0]
     protected = (await http.get(metadata_url)).json()
@@ -71,8 +80,7 @@ async def obtain_access(
     }
     await person.approve(str(httpx.URL(server["authorization_endpoint"], params=query)))
     answer = await callback.answer()
-    # The request is heard before the browser has arrived there, which would interrupt where it is sent next.
-    await person.page.wait_for_url(lambda url: url.startswith(callback.uri))
+    await person.arrive(callback.uri)
     assert answer["state"] == state
     assert answer["iss"] == issuer
     tokens = await http.post(

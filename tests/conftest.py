@@ -152,12 +152,11 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Person:
-    """Somebody with a browser who knows an account's password."""
+    """Somebody with a browser who knows the password of the account `admin`."""
 
-    def __init__(self, page: Page, gateway: Gateway, account: str = "admin") -> None:
+    def __init__(self, page: Page, gateway: Gateway) -> None:
         self.page = page
         self.gateway = gateway
-        self.account = account
 
     async def approve(self, url: str) -> None:
         """Open an authorization URL, approve the consent page, sign in if asked."""
@@ -165,10 +164,14 @@ class Person:
         await self.page.get_by_role("button", name="Approve", exact=True).click()
         await self.sign_in_if_asked()
 
+    async def arrive(self, callback: str) -> None:
+        """Until the browser is there too, which would interrupt where it is sent next."""
+        await self.page.wait_for_url(lambda url: url.startswith(callback))
+
     async def sign_in_if_asked(self) -> None:
         password = self.page.get_by_label("Password")
         if await password.count():
-            await self.page.get_by_label("Account name").fill(self.account)
+            await self.page.get_by_label("Account name").fill("admin")
             await password.fill(self.gateway.password)
             await self.page.get_by_role("button", name="Sign in").click()
 

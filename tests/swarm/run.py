@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 
 import httpx
-from playwright.async_api import Page
 
 from tests.access import Access, obtain_access
-from tests.conftest import Gateway, Person, browser_page, listen_for_callback
+from tests.conftest import Gateway, listen_for_callback
+from tests.forms import FormFiller
 
 from .cluster import ACCOUNTS, Cluster
 from .load import ERAS, PATIENCE, TOOLS, Client, Seen
@@ -34,7 +34,7 @@ REFRESHES = 3
 Key = tuple[str, str]
 
 
-async def sign_in(resource: str, person: Person) -> Access:
+async def sign_in(resource: str, person: FormFiller) -> Access:
     async with (
         listen_for_callback() as callback,
         httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as http,
@@ -44,7 +44,7 @@ async def sign_in(resource: str, person: Person) -> Access:
 
 class Run:
     def __init__(
-        self, cluster: Cluster, persons: Sequence[Person], gateway: Gateway, http: httpx.AsyncClient
+        self, cluster: Cluster, persons: Sequence[FormFiller], gateway: Gateway, http: httpx.AsyncClient
     ) -> None:
         self.cluster = cluster
         self.persons = persons
@@ -205,14 +205,6 @@ class Run:
         return row
 
 
-async def another_page(page: Page) -> Page:
-    """In a browser's profile of its own."""
-    assert page.context.browser is not None
-    context = await page.context.browser.new_context()
-    context.set_default_timeout(PATIENCE * 1000)
-    return await context.new_page()
-
-
 async def waiting(clients: Sequence[Client], done: Callable[[Client], bool]) -> list[str]:
     """The names of those for whom it did not become true in time."""
     deadline = time.monotonic() + RECOVERED_WITHIN
@@ -227,13 +219,13 @@ async def run(cluster: Cluster, sessions: int, calls: float, only: str, *, figur
     stack = cluster.stack
     gateway = Gateway(stack.issuer, stack.server_url, stack.password)
     async with AsyncExitStack() as entered:
-        page = await entered.enter_async_context(browser_page())
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=sessions)
         http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False, limits=limits)
         await entered.enter_async_context(http)
-        persons = [Person(page, gateway, ACCOUNTS[0])]
-        for account in ACCOUNTS[1:]:
-            persons.append(Person(await another_page(page), gateway, account))
+        persons = []
+        for account in ACCOUNTS:
+            browser = await entered.enter_async_context(httpx.AsyncClient(timeout=PATIENCE, trust_env=False))
+            persons.append(FormFiller(browser, gateway, account))
         found = Run(cluster, persons, gateway, http)
         await found.open(sessions, calls)
         refreshers = [

@@ -41,6 +41,7 @@ class Service:
         self.arrived: list[Json] = []
         self.parts: asyncio.Queue[bytes] = asyncio.Queue()
         self.closed = asyncio.Event()
+        self.begun = asyncio.Event()
         self.go_on = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -67,8 +68,9 @@ class Service:
             self.sessions.add(session)
         if session is not None:
             told = [(b"mcp-session-id", session.encode())]
-        if headers.get("x-test") == "hang":
-            await asyncio.Event().wait()
+        if headers.get("x-test") == "slow":
+            self.begun.set()
+            await self.go_on.wait()
         arrival = {"headers": headers, "body": body.decode(), "query": scope["query_string"].decode()}
         self.arrived.append(arrival)
         await answer(send, 200, arrival, told)
@@ -304,6 +306,23 @@ async def test_an_owner_that_hangs_is_no_owner_that_is_gone(start: Start, answer
     await owner.stop()
     with contextlib.closing(socket.create_server(("127.0.0.1", int(owner.address.rpartition(":")[2])))):
         assert (await fleet.use(other, session)).status_code == 504
+
+
+async def test_an_owner_that_takes_no_more_connections_finishes_a_long_call(start: Start) -> None:
+    """As after its drain: the call under way is not taken for one that hangs."""
+    fleet = await start(look_after=0.2, well_within=0.5)
+    owner, other, _ = fleet.all
+    session = await fleet.open(owner)
+    slow = asyncio.create_task(fleet.use(other, session, **{"x-test": "slow"}))
+    await owner.service.begun.wait()
+    owner.server.should_exit = True
+    with contextlib.suppress(httpx.ConnectError):
+        while True:
+            await fleet.client.get(f"http://{owner.address}/health", headers={"connection": "close"})
+    done, _ = await asyncio.wait((slow,), timeout=1)
+    assert not done
+    owner.service.go_on.set()
+    assert (await slow).status_code == 200
 
 
 async def test_an_owner_that_ends_amid_a_call_is_told_and_the_call_not_repeated(start: Start) -> None:

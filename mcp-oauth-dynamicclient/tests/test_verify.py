@@ -399,6 +399,24 @@ async def test_an_edge_may_ask_below_the_path_at_which_an_application_mounts_thi
         ).status_code == 404
 
 
+async def test_an_internal_address_in_disguise_is_none(make_app: MakeApp) -> None:
+    """An edge that compares paths as they were written passes these on to the authorization server's host."""
+    app = await make_app(base_domain="example.com")
+    said = [("Authorization", f"Bearer {await app.token(resource=app.ctx.resources.of_server('time'))}")]
+    said += [("Path", "/mcp"), ("Method", "POST"), ("X-Forwarded-Host", "time.example.com")]
+    said += [("X-Forwarded-Uri", "/mcp")]
+    for plain in ("/verify/at/time", "/verify", "/internal/identity/keys", "/live", "/metrics"):
+        for letter in plain[1:4]:
+            path = plain.replace(letter, f"%{ord(letter):02x}", 1)
+            answer = await app.http.get(path, headers=said)
+            assert answer.status_code == 404, path
+            assert "x-gateway-identity" not in answer.headers
+    assert (await app.http.get("/verify%2fat/time", headers=said)).status_code == 404
+    assert (await app.http.get("/verify/at/time", headers=said)).status_code == 200
+    assert (await app.http.get("/verify/at/time/mcp?a=%20", headers=said)).status_code == 200
+    assert (await app.http.get("/live")).status_code == 200
+
+
 async def test_subdomains_are_told_apart(make_app: MakeApp) -> None:
     app = await make_app(base_domain="example.com")
     token = await app.token(resource="https://time.example.com/mcp")

@@ -358,15 +358,24 @@ async def test_what_is_internal_is_not_for_the_public(edge: Edge, path: str) -> 
     assert (await edge.ask("GET", f"{edge.issuer}{path}")).status_code == 404
 
 
+DISGUISED = ("/%76erify/at/time", "/%69nternal/identity/keys")
+"""Internal addresses, for an edge that compares a path as it was written."""
+
+
 @pytest.mark.parametrize("method", ["OPTIONS", "POST"])
 async def test_what_the_gate_tells_an_edge_no_client_is_told(edge: Edge, method: str) -> None:
     """Preflights go to the authorization server whatever their path, as does what is at no server's host."""
     hosts = [edge.issuer, edge.time, edge.url("nobody")]
     for host in hosts if edge.name in ("traefik", "envoy") else hosts[:2]:  # those that take every host
-        for path in (f"/verify/at/time{httpx.URL(edge.time).path}", "/verify", "/internal/identity/card"):
+        asked = f"/verify/at/time{httpx.URL(edge.time).path}"
+        for path in (asked, "/verify", "/internal/identity/card", *DISGUISED):
             headers = [*bearer(await edge.token()).items(), *PREFLIGHT.items()]
             headers += [("Path", httpx.URL(edge.time).path), ("Method", "POST")]
-            answer = await edge.ask(method, str(httpx.URL(host).copy_with(path=path)), headers=headers)
+            url = httpx.URL(host).copy_with(raw_path=path.encode())
+            async with asyncio.timeout(120):
+                # On a machine that is too busy an edge has no authorization server for a moment.
+                while (answer := await edge.ask(method, str(url), headers=headers)).status_code == 503:
+                    await asyncio.sleep(0.1)
             assert answer.is_client_error, (host, path)
             assert "x-gateway-identity" not in answer.headers
             if method == "POST" and host != edge.time:

@@ -48,7 +48,7 @@ from .endpoints import (
     wheels,
 )
 from .endpoints.answers import broken
-from .endpoints.asked import is_question, own_path
+from .endpoints.asked import is_disguised, is_question, own_path
 from .endpoints.at_servers import AtServers, prefers_html
 from .endpoints.described import Health
 from .endpoints.nowhere import nowhere_page
@@ -71,6 +71,8 @@ from .tables import Tables
 from .tokens import Tokens
 
 log = logging.getLogger(__name__)
+
+NOTHING = {"error": "invalid_request", "error_description": "There is nothing at this address."}
 
 
 class Gateway(FastAPI):
@@ -96,7 +98,10 @@ class Gateway(FastAPI):
         return SecurityHeaders(super().build_middleware_stack(), https=self.ctx.settings.secure_cookies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_question(own_path(scope)):
+        if scope["type"] == "http" and is_disguised(scope):
+            nothing = SecurityHeaders(JSONResponse(NOTHING, 404), https=self.ctx.settings.secure_cookies)
+            await nothing(scope, receive, send)
+        elif scope["type"] == "http" and is_question(own_path(scope)):
             await self.verify(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -237,7 +242,7 @@ def _add_errors(gateway: Gateway) -> None:
     async def http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404 and prefers_html(request.headers.get("accept", "").encode()):
             return await nowhere_page(gateway.ctx, request, asked=request.url.path)
-        sentence = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+        sentence = NOTHING["error_description"] if error.status_code == 404 else str(error.detail)
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(gateway.methods(request.scope))

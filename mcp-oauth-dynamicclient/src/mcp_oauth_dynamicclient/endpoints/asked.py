@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from starlette.types import Scope
 
 from ..errors import InvalidRequestError
-from ..public import SEGMENT
+from ..public import INTERNAL_PATHS, SEGMENT
 from ..resources import Resources
 
 FORWARDED, TO_A_SERVER = "/verify", "/verify/server"
@@ -51,6 +51,16 @@ def own_path(scope: Scope) -> str:
 def is_question(path: str) -> bool:
     """Of an own path."""
     return path in PATHS or _AT.fullmatch(path) is not None
+
+
+def is_disguised(scope: Scope) -> bool:
+    """Whether an internal address is written with `%76` for `v` or the like.
+
+    Edges keep internal addresses to themselves, and some of them compare a path as it was written.
+    """
+    read = own_path(scope).lstrip("/").partition("/")[0]
+    written = (scope.get("raw_path") or b"").split(b"/")[1 + str(scope.get("root_path", "")).count("/") :]
+    return read in INTERNAL_PATHS and b"%" in b"".join(written[:1])
 
 
 def allows(scope: Scope) -> bool:

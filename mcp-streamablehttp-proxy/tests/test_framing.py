@@ -121,3 +121,27 @@ def test_event_ids_are_ours_or_nobodys(value: bytes) -> None:
     if found is not None:
         stream, _, sequence = value.partition(b"-")
         assert found == (int(stream), int(sequence))
+
+
+@pytest.mark.parametrize("text", ["[%s]", '{"a": [%s]}', '"[[["%.0s, [%s]'])
+def test_a_message_is_nested_as_deep_as_every_place_can_read(text: str) -> None:
+    for depth, fits in ((250, True), (300, False), (100_000, False)):
+        value = text.replace("[%s]", "[" * depth + "]" * depth).replace("%.0s", "")
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":[%b]}' % value.encode()
+        if fits:
+            assert jsonrpc.parse(body).raw == body
+            continue
+        with pytest.raises(MessageError) as refused:
+            jsonrpc.parse(body)
+        assert refused.value.code == jsonrpc.PARSE_ERROR
+
+
+def test_brackets_in_strings_and_beside_each_other_are_no_depth() -> None:
+    for params in (json.dumps({"a": '[{"\\' * 10_000}), json.dumps({"a": [[] for _ in range(10_000)]})):
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":%b}' % params.encode()
+        assert jsonrpc.parse(body).raw == body
+
+
+def test_a_number_that_nobody_reads_is_an_invalid_message() -> None:
+    with pytest.raises(MessageError):
+        jsonrpc.decode(b"9" * 6000)

@@ -42,8 +42,8 @@ class Spans:
             attributes["user.id"] = turn.principal
         name = method
         if method == "tools/call":
-            tool = jsonrpc.decode(message.params.get("name", b"null"))
-            if isinstance(tool, str):
+            tool = jsonrpc.text(message.params.get("name"))
+            if tool is not None:
                 attributes["gen_ai.tool.name"] = word(tool)
                 name = f"{method} {word(tool)}"
         parent, links = _origin(trace.carried(message))

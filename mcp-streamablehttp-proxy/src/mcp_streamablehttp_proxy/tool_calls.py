@@ -45,8 +45,8 @@ class ToolCalls:
 
 
 def _tool(message: Message) -> str:
-    name = jsonrpc.decode(message.params.get("name", b"null"))
-    return word(name) if isinstance(name, str) else ""
+    name = jsonrpc.text(message.params.get("name"))
+    return "" if name is None else word(name)
 
 
 def _outcome(turn: Turn) -> str:

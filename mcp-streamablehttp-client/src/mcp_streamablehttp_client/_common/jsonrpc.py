@@ -7,8 +7,10 @@ any size, unknown members, member order and escapes survive, because nothing is 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
+from itertools import accumulate
 from typing import Any, Literal
 
 import msgspec
@@ -35,6 +37,11 @@ _KEYS = {
 _ID_START = frozenset(b'"-0123456789')
 _ID_STARTS = frozenset((b"", *(bytes((byte,)) for byte in _ID_START)))
 _NOTHING = Raw()
+_DEEPEST = 256
+"""Levels of nesting that a message may have: far from Python's own limit, which counts from wherever the
+message is looked at, so that what could be read once could not be later."""
+_NO_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^][{}"]++', re.DOTALL)
+_STEPS = bytes.maketrans(b"[{]}", b"\2\2\0\0")
 _LF = 10
 _CR = 13
 
@@ -150,6 +157,8 @@ _outline = msgspec.json.Decoder(_Outline)
 def parse(data: bytes) -> Message:
     """Read one message. Raises MessageError: -32700 for what is no JSON, else -32600."""
     data = one_line(data)
+    if _is_deep(data):
+        raise MessageError(PARSE_ERROR, "JSON is nested too deeply")
     try:
         if not data.isascii():
             data.decode()
@@ -169,6 +178,13 @@ def parse(data: bytes) -> Message:
     if id_ and (outline.result is _NOTHING) != (outline.error is _NOTHING):
         return Message(data, Kind.RESPONSE, id_, "")
     return _parse_exactly(data)
+
+
+def _is_deep(data: bytes) -> bool:
+    if data.count(b"[") + data.count(b"{") <= _DEEPEST:
+        return False
+    brackets = _NO_BRACKETS.sub(b"", data).translate(_STEPS, b'"')
+    return max(accumulate(map((-1).__add__, brackets)), default=0) > _DEEPEST
 
 
 def _parse_exactly(data: bytes) -> Message:
@@ -294,11 +310,25 @@ def object_members(value: Raw | bytes | None) -> Members:
 
 
 def decode(value: Raw | bytes) -> Any:
-    """A raw JSON value as Python objects: for looking at it, never for passing it on."""
+    """A raw JSON value as Python objects: for looking at it, never for passing it on.
+
+    Raises MessageError for a whole number of more digits than Python reads.
+    """
     try:
         return msgspec.json.decode(value)
     except msgspec.DecodeError:
-        return json.loads(bytes(value))
+        try:
+            return json.loads(bytes(value))
+        except ValueError as problem:
+            raise MessageError(INVALID_REQUEST, f"a value cannot be read: {problem}") from problem
+
+
+def text(value: Raw | bytes | None) -> str | None:
+    """A raw JSON value as text; None for any other kind of value, which is not read."""
+    if value is None or bytes(value)[:1] != b'"':
+        return None
+    found: str = decode(value)
+    return found
 
 
 def encode(value: object) -> bytes:

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcp_fetch_streamablehttp_server._common.turns import Turns
 from mcp_fetch_streamablehttp_server.errors import FetchError
 from mcp_fetch_streamablehttp_server.reading.document import Document
 from mcp_fetch_streamablehttp_server.reading.read import LONGEST_TEXT, Job, read
-from mcp_fetch_streamablehttp_server.turns import Turns
 from mcp_fetch_streamablehttp_server.worker import CPU_SECONDS, PLAIN_CPU_SECONDS
 from mcp_fetch_streamablehttp_server.workers import Workers
 

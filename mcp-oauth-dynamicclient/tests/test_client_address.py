@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from mcp_oauth_dynamicclient.client_address import ClientAddress
+from mcp_oauth_dynamicclient._common.resolver import asker
+from mcp_oauth_dynamicclient.client_address import ClientAddress, site
 from mcp_oauth_dynamicclient.settings import Settings
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +18,7 @@ async def client(settings: Settings, peer: str, *forwarded: str) -> str:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["client"][0])
+        assert asker.get() == site(scope["client"][0])
 
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
     headers += [(b"x-real-ip", b"203.0.113.66"), (b"forwarded", b"for=203.0.113.66")]

@@ -10,13 +10,13 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 from ._common.addresses import AddressPolicy, AddressRefusedError
-from ._common.pinned_transport import NameNotFoundError
+from ._common.resolver import NameNotFoundError, asker
+from ._common.turns import Turns
 from .body import ACCEPT_ENCODING, read_body
 from .cache import Answer, Cache
 from .errors import FetchError, RefusedError
 from .headers import NEUTRAL, for_other_origin
 from .manners import Manners
-from .turns import Turns
 
 REDIRECTS = {301, 302, 303, 307, 308}
 LONGEST_URL = 8192
@@ -97,6 +97,7 @@ class Fetcher:
         included, takes at most `seconds`.
         """
         limit = self.seconds if seconds is None else min(seconds, self.seconds)
+        asker.set(caller)
         try:
             async with asyncio.timeout(limit), self._turns.of(caller):
                 return await self.follow(order, before_hop, self._ask_politely)

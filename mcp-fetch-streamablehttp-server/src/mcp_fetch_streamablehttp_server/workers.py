@@ -16,10 +16,10 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from ._common.turns import Turns
 from .errors import FetchError
 from .reading.document import Document, UnreadableError
 from .reading.read import Job
-from .turns import Turns
 from .worker import document_of, job_head
 
 _LONGEST_ANSWER = 64 * 1024 * 1024

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ._common.resolver import asker
 from .settings import Settings
 
 Network = IPv4Network | IPv6Network
 
 
 class ClientAddress:
-    """Puts the client's own address into the scope, for rate limits and the audit log.
+    """Puts the client's own address into the scope, for rate limits and the audit log, and says whom the work
+    of this request is done for.
 
     Each proxy appends to `X-Forwarded-For` whom it was asked by, so it is read from its end, past the proxies
     that the settings name, to the first address that is none of them. What stands before it was written by
@@ -33,6 +36,7 @@ class ClientAddress:
             client = self.of(scope)
             if client != scope["client"][0]:
                 scope["client"] = (client, 0)
+            asker.set(site(client))
         await self._app(scope, receive, send)
 
     def of(self, scope: Scope) -> str:
@@ -58,6 +62,20 @@ class ClientAddress:
         except ValueError:
             return False
         return any(address in network for network in self._proxies)
+
+
+@lru_cache(maxsize=4096)
+def site(host: str) -> str:
+    """Who is counted: an IPv4 address, or the /64 that one IPv6 site has."""
+    try:
+        parsed = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(IPv6Network((int(parsed), 64), strict=False).network_address)
+    return host
 
 
 def _host(entry: str) -> str | None:

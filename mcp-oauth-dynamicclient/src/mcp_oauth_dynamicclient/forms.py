@@ -40,13 +40,13 @@ async def read_form(request: Request) -> Form:
     return parse_form(await read_body(request))
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, refused before it is whole when it is larger than MAX_BODY bytes."""
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """The body, refused before it is whole when it is larger than `most` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
-            raise InvalidRequestError(f"The body is larger than {MAX_BODY} bytes.", status_code=413)
+        if len(body) > most:
+            raise InvalidRequestError(f"The body is larger than {most} bytes.", status_code=413)
     return bytes(body)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
-
 from fastapi import Request
 
 from .audit import Event
+from .client_address import site
 from .context import Context
 from .errors import TooManyRequestsError
 
@@ -16,20 +14,7 @@ HOUR = 3600
 
 def address(request: Request) -> str:
     """Who is counted: an IPv4 address, or the /64 that one IPv6 site has."""
-    return _site(request.client.host if request.client else "")
-
-
-@lru_cache(maxsize=4096)
-def _site(host: str) -> str:
-    try:
-        parsed = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(IPv6Network((int(parsed), 64), strict=False).network_address)
-    return host
+    return site(request.client.host if request.client else "")
 
 
 async def per_hour(ctx: Context, what: Event, request: Request, allowed: int) -> None:

@@ -19,18 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp_oauth_dynamicclient._common.addresses import is_public
+from mcp_oauth_dynamicclient._common.resolver import SystemResolver, asker
 from mcp_oauth_dynamicclient.clients.documents import (
     UnreachableDocumentError,
     UnusableDocumentError,
     wellknown,
 )
-from mcp_oauth_dynamicclient.clients.fetch import (
-    AddressRefusedError,
-    Fetcher,
-    FetchError,
-    Resolver,
-    freshness,
-)
+from mcp_oauth_dynamicclient.clients.fetch import AddressRefusedError, Fetcher, FetchError, freshness
 
 from ..answering import Answering
 from ..support import Clock
@@ -228,7 +223,7 @@ async def test_a_real_resolver_and_a_real_socket_never_reach_loopback() -> None:
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    resolver = Resolver()
+    resolver = SystemResolver()
 
     async def names(_host: str, port: int) -> list[str]:
         return await resolver("localhost", port)
@@ -412,6 +407,31 @@ async def test_what_is_remembered_of_documents_is_bounded_by_size(
     for url in reversed(urls):
         await gateway.client(url)
     assert len(gateway.internet.connections) == 10 + 7
+
+
+async def test_hosts_that_hang_hold_up_only_who_named_them() -> None:
+    """An address that names many of them has its share of the fetches, and no more."""
+    asked: list[str] = []
+    hanging = asyncio.Event()
+
+    async def names(host: str, port: int) -> list[str]:
+        asked.append(host)
+        if host.startswith("slow"):
+            await hanging.wait()
+        return ["10.0.0.1"]
+
+    fetcher = Fetcher(resolve=names, timeout=60)
+    asker.set("192.0.2.66")
+    hung = [asyncio.create_task(fetcher.get(f"https://slow{number}.example/")) for number in range(40)]
+    while not asked:
+        await asyncio.sleep(0)
+    asker.set("192.0.2.1")
+    with pytest.raises(AddressRefusedError):
+        await fetcher.get("https://other.example/")
+    assert len(asked) == 4 + 1
+    for task in hung:
+        task.cancel()
+    await asyncio.gather(*hung, return_exceptions=True)
 
 
 async def test_nobody_can_make_the_gateway_hammer_a_host(gateway: Gateway) -> None:

@@ -351,3 +351,37 @@ async def test_the_sign_in_cookie_is_set_only_after_approval_and_names_the_clien
     flow = web.forms(sign_in)[0].values["flow"]
     other.http.cookies.set(name, visitor.http.cookies[name][:-2] + "xx", domain="localhost", path="/")
     assert (await other.http.get("/login", params={"flow": flow})).status_code == 400
+
+
+async def sign_ins_kept(place: Place) -> int:
+    return len([entry async for entry in place.ctx.store.list("login")])
+
+
+async def test_a_stranger_cannot_fill_the_store_with_sign_ins(open_place: OpenPlace) -> None:
+    place = await open_place(registrations_per_hour=1)
+    stranger = await place.visitor()
+    statuses = [(await stranger.http.get("/account")).status_code for _ in range(20)]
+    assert statuses == [303] * 5 + [429] * 15
+    page = await stranger.get(place.url())
+    assert (await stranger.approve(page)).status_code == 429
+    assert await sign_ins_kept(place) == 5
+
+
+async def test_nor_by_going_to_the_provider_again_and_again(
+    open_place: OpenPlace, github_settings: dict[str, object]
+) -> None:
+    place = await open_place(**github_settings, registrations_per_hour=1)
+    stranger = await place.visitor()
+    begun = await stranger.http.get("/account")
+    departure = begun.headers["location"].replace("/login?", "/login/github?")
+    statuses = [(await stranger.http.get(departure)).status_code for _ in range(10)]
+    assert statuses == [303] * 4 + [429] * 6
+    assert await sign_ins_kept(place) == 5
+
+
+async def test_nor_with_a_request_that_is_too_long_to_keep(place: Place, visitor: Visitor) -> None:
+    page = await visitor.http.get(place.url(state="s" * 8192))
+    assert page.status_code == 400
+    assert "longer than 8192 characters" in page.text
+    assert "location" not in page.headers
+    assert (await visitor.http.get(place.url(state="s" * 6000))).status_code == 200

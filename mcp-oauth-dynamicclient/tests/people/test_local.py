@@ -109,6 +109,24 @@ async def test_an_address_is_slowed_down_over_all_accounts(place: Place, only_gu
     await guess(place, "another", "192.0.2.2")
 
 
+async def test_names_made_up_by_who_is_slowed_down_are_not_even_counted(
+    place: Place, only_guesses: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        await guess(place, f"user{number}", "192.0.2.1")
+    counted: list[str] = []
+    increment = place.ctx.store.increment
+
+    async def count(key: str, *, window: float) -> int:
+        counted.append(key)
+        return await increment(key, window=window)
+
+    monkeypatch.setattr(place.ctx.store, "increment", count)
+    for number in range(50):
+        assert await is_slowed_down(place, f"other{number}", "192.0.2.1") == 3600
+    assert set(counted) == {"login:address:192.0.2.1:3600"}
+
+
 async def test_a_known_browser_that_guesses_is_slowed_down_too(place: Place, only_guesses: None) -> None:
     await guess(place, "ada", "192.0.2.1", 10, "stolen")
     assert await is_slowed_down(place, "ada", "192.0.2.1", "stolen") == 60

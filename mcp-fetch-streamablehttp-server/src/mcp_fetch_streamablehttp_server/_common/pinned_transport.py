@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,9 @@ from typing import Any, cast
 import httpcore
 import httpx
 
-from .addresses import AddressError, AddressPolicy, AddressRefusedError, literal
+from .addresses import AddressPolicy, AddressRefusedError, literal
+from .resolver import NameNotFoundError as NameNotFoundError
+from .resolver import SystemResolver
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 Stream = httpcore.AsyncNetworkStream
@@ -32,20 +33,6 @@ _CLOSING: set[asyncio.Task[None]] = set()
 """The event loop itself keeps no task alive."""
 
 log = logging.getLogger(__name__)
-
-
-class NameNotFoundError(AddressError):
-    """The name does not resolve, now."""
-
-
-async def system_resolver(host: str, port: int) -> list[str]:
-    """The addresses of a name, as the system knows them. Raises NameNotFoundError."""
-    loop = asyncio.get_running_loop()
-    try:
-        answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise NameNotFoundError(f"{host} cannot be found: the name does not resolve.") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in answers))
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -161,7 +148,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         self,
         policy: AddressPolicy,
         *,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver | None = None,
         connector: httpcore.AsyncNetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
         max_connections: int = 100,
@@ -170,7 +157,9 @@ class PinnedTransport(httpx.AsyncBaseTransport):
             ssl_context=tls or httpx.create_ssl_context(),
             max_connections=max_connections,
             keepalive_expiry=15,
-            network_backend=CheckedBackend(policy, resolver, connector or httpcore.AnyIOBackend()),
+            network_backend=CheckedBackend(
+                policy, resolver or SystemResolver(), connector or httpcore.AnyIOBackend()
+            ),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

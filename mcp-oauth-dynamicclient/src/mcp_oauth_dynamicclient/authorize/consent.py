@@ -21,6 +21,8 @@ from .request import AuthorizationRequest, RedirectedError, UnverifiedError
 from .ticket import Tickets
 
 DECISIONS = ("approve", "deny", "switch")
+MAX_QUERY = 8 * 1024
+"""Characters of an authorization request. It is kept while the person signs in, whoever they are."""
 
 
 class LoginRequiredError(OAuth2Error):
@@ -41,6 +43,8 @@ def routes(ctx: Context) -> APIRouter:
 
     @router.get("/authorize")
     async def authorize(request: Request) -> Response:
+        if len(request.url.query) > MAX_QUERY:
+            raise InvalidRequestError(f"The client's request is longer than {MAX_QUERY} characters.")
         try:
             client, asked = await check(ctx, request.query_params.multi_items())
             account = await session.current(ctx, request)

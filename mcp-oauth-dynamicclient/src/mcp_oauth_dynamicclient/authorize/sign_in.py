@@ -52,7 +52,7 @@ def routes(ctx: Context) -> APIRouter:
             return _refuse(flow, InvalidRequestError("There is no such way to sign in here."))
         other = cookies.read(ctx, request, REFUSED) is not None
         prompt = flow.prompt or ("select_account" if other else "")
-        asked = await flows.depart(secret, flow, provider, prompt)
+        asked = await flows.depart(request, secret, flow, provider, prompt)
         try:
             url = await providers[provider].begin(asked)
         except OAuth2Error as error:

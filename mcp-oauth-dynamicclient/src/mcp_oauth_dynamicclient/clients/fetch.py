@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +21,9 @@ import httpx
 
 from .._common import addresses
 from .._common.addresses import AddressPolicy
-from .._common.pinned_transport import NameNotFoundError, PinnedTransport
+from .._common.pinned_transport import PinnedTransport
+from .._common.resolver import NameNotFoundError, SystemResolver, asker
+from .._common.turns import Turns
 from ..json_object import parse_object
 
 TIMEOUT = 5.0
@@ -31,8 +31,8 @@ TIMEOUT = 5.0
 MAX_BYTES = 64 * 1024
 MIN_AGE, DEFAULT_AGE, MAX_AGE = 60.0, 3600.0, 86400.0
 """Seconds for which an answer is kept: at least, when it does not say, and at most."""
-CONCURRENT = 16
-RESOLVERS = 8
+CONCURRENT, SHARE = 16, 4
+"""Fetches at once: of all, and of those that one address causes, whose hosts may all be slow."""
 NAME = re.compile(
     r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
@@ -60,21 +60,6 @@ class Fetched:
     max_age: float
 
 
-class Resolver:
-    """The system's name resolution, on threads of its own: a slow name server holds up nothing else."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
-        except (OSError, UnicodeError) as error:
-            raise NameNotFoundError(f"{host} cannot be found") from error
-        return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-
-
 class Fetcher:
     """The parameters are for tests: how names are resolved, which hosts are exempt, what connects, whom TLS
     trusts."""
@@ -88,12 +73,12 @@ class Fetcher:
         tls: ssl.SSLContext | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
-        self._resolve = resolve or Resolver()
+        self._resolve = resolve or SystemResolver()
         self._policy = AddressPolicy(ports=(443,), exempt=exempt)
         self._connector = connector
         self._given_tls = tls
         self._timeout = timeout
-        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._turns = Turns(CONCURRENT, SHARE)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -105,7 +90,7 @@ class Fetcher:
         if parts.scheme != "https" or not NAME.fullmatch(parts.netloc.lower().removesuffix(":443")):
             raise AddressRefusedError("it is not an https URL of a public host name on the default port")
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
+            async with asyncio.timeout(self._timeout), self._turns.of(asker.get()):
                 return await self._get(url)
         except addresses.AddressRefusedError as error:
             raise AddressRefusedError("its host does not have a public address") from error

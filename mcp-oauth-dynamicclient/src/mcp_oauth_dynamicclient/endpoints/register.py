@@ -15,6 +15,9 @@ from ..rate_limit import address, per_hour
 from . import described
 from .answers import NO_STORE, private
 
+MAX_METADATA = 16 * 1024
+"""Bytes of a registration. Anybody may register, and what is registered is kept for a day."""
+
 
 def routes(ctx: Context) -> APIRouter:
     router = APIRouter()
@@ -68,6 +71,6 @@ def routes(ctx: Context) -> APIRouter:
 
 async def _metadata(request: Request) -> dict[str, Any]:
     try:
-        return parse_object(await read_body(request))
+        return parse_object(await read_body(request, MAX_METADATA))
     except ValueError as error:
         raise InvalidClientMetadataError("Send the client metadata as a JSON object.") from error

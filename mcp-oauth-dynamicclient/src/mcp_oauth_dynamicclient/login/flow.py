@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from ..context import Context
+from ..rate_limit import per_hour
 from ..records import Record
 from ..sealing import Seal
 from ..store import Table
@@ -24,6 +25,9 @@ from .base import UpstreamRequest
 PREFIX = "sign-in-"
 MOST = 16
 """Sign-ins under way in one browser."""
+BY_REGISTRATION = 5
+"""Sign-ins that may begin at one address for each registration that may be made there. Each is kept, and
+nobody has said who they are yet."""
 KNOWN = 3600
 """Seconds for which an expired sign-in is still known, so that the page that says so can name the client."""
 
@@ -68,7 +72,8 @@ class Flows:
         self._pending = Table(ctx.store, "login", PendingSignIn)
 
     async def begin(self, request: Request, flow: Flow) -> Response:
-        """Keep the flow, bind it to the browser, and send that to the sign-in page."""
+        """Keep the flow, bind it to the browser, and send that to the sign-in page. TooManyRequestsError."""
+        await self._count(request)
         secret = new_secret()
         key = digest(secret)
         response = RedirectResponse(f"{self._ctx.settings.issuer}/login?flow={secret}", 303)
@@ -78,6 +83,11 @@ class Flows:
         self._make_room(request, response)
         cookies.write(self._ctx, response, _cookie(key), sealed, self._lifetime)
         return response
+
+    async def _count(self, request: Request) -> None:
+        await per_hour(
+            self._ctx, "login", request, BY_REGISTRATION * self._ctx.settings.registrations_per_hour
+        )
 
     def _make_room(self, request: Request, response: Response) -> None:
         """The oldest of many sign-ins give up their cookies: requests have to stay small."""
@@ -100,8 +110,11 @@ class Flows:
         opened = self._seal.open(sealed, self._lifetime) if sealed else None
         return opened == {"flow": flow_key, "client": flow.client_id}
 
-    async def depart(self, secret: str, flow: Flow, provider: str, prompt: str) -> UpstreamRequest:
-        """What to ask the provider, with a new state."""
+    async def depart(
+        self, request: Request, secret: str, flow: Flow, provider: str, prompt: str
+    ) -> UpstreamRequest:
+        """What to ask the provider, with a new state. TooManyRequestsError."""
+        await self._count(request)
         pending = PendingSignIn(
             flow_key=digest(secret),
             flow=flow,

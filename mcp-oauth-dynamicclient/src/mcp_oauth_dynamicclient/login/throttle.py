@@ -43,9 +43,13 @@ BY_ONE_ADDRESS = (Pace(100, HOUR),)
 async def count(ctx: Context, name: str, address: str, browser: str | None) -> None:
     """Count an attempt before it is made. TooManyRequestsError when it comes too soon."""
     own = FROM_A_KNOWN_BROWSER if browser else FROM_ONE_ADDRESS
-    paces: dict[str, tuple[Pace, ...]] = {_own(name, address, browser): own}
+    paces: dict[str, tuple[Pace, ...]] = {}
     if browser is None:
-        paces |= {f"login:account:{name[:64]}": ON_ONE_ACCOUNT, f"login:address:{address}": BY_ONE_ADDRESS}
+        # First: whoever is refused by it begins no more counts for names that they make up.
+        paces[f"login:address:{address}"] = BY_ONE_ADDRESS
+    paces[_own(name, address, browser)] = own
+    if browser is None:
+        paces[f"login:account:{name[:64]}"] = ON_ONE_ACCOUNT
     for counter, allowed in paces.items():
         for pace in allowed:
             attempts = await ctx.store.increment(_counter(counter, pace), window=pace.window)

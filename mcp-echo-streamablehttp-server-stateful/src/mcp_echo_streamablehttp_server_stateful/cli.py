@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from mcp_echo_streamablehttp_server_stateless._common.last_answers import LastAnswers
+from mcp_echo_streamablehttp_server_stateless._common.one_line import Service
 from mcp_echo_streamablehttp_server_stateless._common.serving import CannotListenError, listen, serve, server
 from mcp_echo_streamablehttp_server_stateless._common.setting_options import options
 from mcp_echo_streamablehttp_server_stateless._common.settings import SettingsError
@@ -16,7 +17,7 @@ from .app import NAME, create_app
 from .settings import Settings
 
 
-@click.command(name=NAME)
+@click.command(name=NAME, cls=Service)
 @options(Settings)
 @click.version_option(__version__, prog_name=NAME)
 def main(**given: Any) -> None:

@@ -7,6 +7,7 @@ import click
 
 from . import __version__
 from ._common.last_answers import LastAnswers
+from ._common.one_line import Service
 from ._common.serving import CannotListenError, listen, serve, server
 from ._common.setting_options import options
 from ._common.settings import SettingsError
@@ -14,7 +15,7 @@ from .app import GRACE, NAME, create_app
 from .settings import Settings
 
 
-@click.command(name=NAME)
+@click.command(name=NAME, cls=Service)
 @options(Settings)
 @click.version_option(__version__, prog_name=NAME)
 def main(**given: Any) -> None:

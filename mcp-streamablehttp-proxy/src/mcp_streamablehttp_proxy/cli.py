@@ -13,6 +13,7 @@ import click
 
 from . import __version__, logs
 from ._common import telemetry
+from ._common.one_line import Service
 from ._common.public_url import PublicUrl
 from ._common.replica_set import replica_settings
 from ._common.serving import CannotListenError, listen
@@ -60,12 +61,14 @@ def _environment(_: click.Context, __: click.Parameter, values: tuple[str, ...])
 
 
 @click.command(
+    _NAME,
+    cls=Service,
     context_settings={
         "allow_interspersed_args": False,
         "auto_envvar_prefix": "MCP_PROXY",
         "show_default": True,
         "help_option_names": ["-h", "--help"],
-    }
+    },
 )
 @click.version_option(__version__)
 @click.option("--host", envvar="MCP_BIND_HOST", default="127.0.0.1", help="Address to listen on.")

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from jose import jwk, jws
 from mcp_oauth_dynamicclient.errors import InvalidTokenError
-from mcp_oauth_dynamicclient.keys import KeyRing
+from mcp_oauth_dynamicclient.keys import KNOWN_AFTER, KeyRing
 from mcp_oauth_dynamicclient.records import Grant, Identity
 from mcp_oauth_dynamicclient.settings import Settings
 from mcp_oauth_dynamicclient.store import Store
@@ -102,6 +102,7 @@ async def test_a_token_of_a_replica_that_just_rotated_its_key_verifies(
     old, _ = await tokens.issue_access(grant(), resource=TIME, scope="mcp")
     other = KeyRing(settings, store, clock)
     await other.rotate()
+    clock.advance(KNOWN_AFTER)
     new, _ = await Tokens(settings, other, clock).issue_access(grant(), resource=TIME, scope="mcp")
     assert parts(new)[0]["kid"] != parts(old)[0]["kid"]
     assert await tokens.verify(new)

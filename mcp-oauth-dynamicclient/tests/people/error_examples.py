@@ -70,6 +70,9 @@ class Walks:
     async def an_unknown_client_that_goes_on_and_on(self) -> httpx.Response:
         return await (await self.place.visitor()).get(self.place.url(client_id=f"client_{'x' * 5000}"))
 
+    async def a_request_that_goes_on_and_on(self) -> httpx.Response:
+        return await (await self.place.visitor()).get(self.place.url(state="x" * 10_000))
+
     async def no_client(self) -> httpx.Response:
         return await (await self.place.visitor()).get(self.place.url(client_id=None))
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -75,19 +76,21 @@ async def good_port() -> AsyncIterator[int]:
 
 
 @pytest.fixture
-async def resolver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def resolver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The test's own: NAME is OTHER first, then 127.0.0.1. Names asked for are in the list."""
-    loop = asyncio.get_running_loop()
     asked: list[str] = []
+    others = socket.getaddrinfo
 
-    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    def getaddrinfo(host: str, port: int, *rest: int, **more: int) -> list[Any]:
+        if host != NAME:
+            return list(others(host, port, *rest, **more))
         asked.append(host)
         return [
             (FAMILY, socket.SOCK_STREAM, 6, "", (OTHER, port, 0, 0) if OTHER == "::1" else (OTHER, port)),
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
         ]
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setenv("NO_PROXY", "*")
     return asked
 

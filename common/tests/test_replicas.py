@@ -308,8 +308,12 @@ async def test_an_owner_that_hangs_is_no_owner_that_is_gone(start: Start, answer
         assert (await fleet.use(other, session)).status_code == 504
 
 
-async def test_an_owner_that_takes_no_more_connections_finishes_a_long_call(start: Start) -> None:
-    """As after its drain: the call under way is not taken for one that hangs."""
+@pytest.mark.parametrize("breaks", [False, True], ids=["refuses", "breaks"])
+async def test_an_owner_that_takes_no_more_connections_finishes_a_long_call(
+    start: Start, breaks: bool
+) -> None:
+    """As after its drain: the call under way is not taken for one that hangs. What waited to be accepted when
+    it stopped to listen is broken off."""
     fleet = await start(look_after=0.2, well_within=0.5)
     owner, other, _ = fleet.all
     session = await fleet.open(owner)
@@ -318,11 +322,23 @@ async def test_an_owner_that_takes_no_more_connections_finishes_a_long_call(star
     owner.server.should_exit = True
     with contextlib.suppress(httpx.ConnectError):
         while True:
-            await fleet.client.get(f"http://{owner.address}/health", headers={"connection": "close"})
-    done, _ = await asyncio.wait((slow,), timeout=1)
-    assert not done
-    owner.service.go_on.set()
-    assert (await slow).status_code == 200
+            with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError):
+                await fleet.client.get(f"http://{owner.address}/health", headers={"connection": "close"})
+    broken = asyncio.Event()
+
+    def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+        broken.set()
+
+    async with contextlib.AsyncExitStack() as until_done:
+        if breaks:
+            port = int(owner.address.rpartition(":")[2])
+            await until_done.enter_async_context(await asyncio.start_server(break_off, "127.0.0.1", port))
+            await broken.wait()
+        done, _ = await asyncio.wait((slow,), timeout=1)
+        assert not done
+        owner.service.go_on.set()
+        assert (await slow).status_code == 200
 
 
 async def test_an_owner_that_ends_amid_a_call_is_told_and_the_call_not_repeated(start: Start) -> None:

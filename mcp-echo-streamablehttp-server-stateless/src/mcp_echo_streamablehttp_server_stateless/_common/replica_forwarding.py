@@ -187,19 +187,19 @@ class Forwarder:
                 await _ended(sending)
 
     async def _well(self, client: httpx.AsyncClient, place: str) -> bool:
-        """Whether it answers at all; a call may take its time.
+        """Whether it does anything in time; a call may take longer.
 
-        One that takes no more connections ends and finishes its calls; that it is gone, the call's own
+        One that refuses or breaks connections ends and finishes its calls; that it is gone, the call's own
         connection says.
         """
         import httpx
 
         try:
             await client.get(f"http://{place}/health", timeout=self._well_within)
-        except httpx.ConnectError:
-            return True
-        except httpx.TransportError:
+        except httpx.TimeoutException:
             return False
+        except httpx.TransportError:
+            pass
         return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -140,6 +141,25 @@ def test_brackets_in_strings_and_beside_each_other_are_no_depth() -> None:
     for params in (json.dumps({"a": '[{"\\' * 10_000}), json.dumps({"a": [[] for _ in range(10_000)]})):
         body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":%b}' % params.encode()
         assert jsonrpc.parse(body).raw == body
+
+
+@given(json_values | st.text(alphabet='[]{}"\\'), st.integers(min_value=250, max_value=258))
+def test_exactly_256_levels_are_read_whatever_the_strings_hold(value: Any, around: int) -> None:
+    nested = value
+    for level in range(around):
+        nested = [nested] if level % 2 else {'[{"\\': nested}
+    depth = around + _depth(value) + 1
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "x", "params": nested}).encode()
+    if depth <= 256:
+        assert jsonrpc.parse(body).raw == body
+        return
+    with pytest.raises(MessageError, match="nested too deeply"):
+        jsonrpc.parse(body)
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
 
 
 def test_a_number_that_nobody_reads_is_an_invalid_message() -> None:

@@ -6,6 +6,9 @@ from typing import IO, Any
 
 import click
 
+from .serving import CannotListenError
+from .settings import SettingsError
+
 
 class OneLineError(click.ClickException):
     """One line on stderr and status 2, as for every setting that cannot be used."""
@@ -17,17 +20,27 @@ class OneLineError(click.ClickException):
         self.program = program
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"{self.program}: {self.message} See {self.program} --help", err=True)
+        click.echo(f"{self.program}: {self.message}", err=True)
 
 
 class Service(click.Command):
-    """A command whose wrong options and variables are told without the usage, which hides them in a log."""
+    """A command whose wrong options, variables and settings are told in one line.
+
+    Click's usage before it would hide it in a log.
+    """
 
     def make_context(self, info_name: str | None, *args: Any, **extra: Any) -> click.Context:
         try:
             return super().make_context(info_name, *args, **extra)
         except click.UsageError as error:
-            raise OneLineError(self.name or str(info_name), _told(error)) from error
+            program = self.name or str(info_name)
+            raise OneLineError(program, f"{_told(error)} See {program} --help") from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, CannotListenError) as error:
+            raise OneLineError(ctx.command_path, str(error)) from error
 
 
 def _told(error: click.UsageError) -> str:

@@ -12,7 +12,7 @@ from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from . import __version__
 from ._common.front_page import HEADERS, FrontPage
@@ -22,7 +22,7 @@ from ._common.http_spans import NOT_FASTAPIS
 from ._common.message_check import MessageCheck
 from ._common.negotiated import Negotiated
 from ._common.nowhere import name_endpoint
-from ._common.refusal import refuse
+from ._common.post_only import PostOnly
 from ._common.server_tools import digest
 from ._common.telemetry import configure
 from .call import Stamp
@@ -36,8 +36,6 @@ INSTRUCTIONS = (
     "Diagnostic tools: they show what of your request reached this server, and who the gateway says you are."
 )
 MAX_BODY = 1024 * 1024
-GRACE = 5
-"""Seconds that calls in flight are given at the end."""
 
 
 def create_app(settings: Settings | None = None, tools: Sequence[Tool[Any]] = TOOLS) -> FastAPI:
@@ -131,16 +129,3 @@ def assemble(
         app.add_middleware(IdentityGate, gateway, settings.public_url)
     app.add_middleware(HostOriginGuard, Guard(settings.allowed_hosts, settings.allowed_origins))
     return app
-
-
-class PostOnly:
-    """Without sessions there is no GET stream to open and nothing to DELETE: 405."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "POST":
-            await self.app(scope, receive, send)
-        else:
-            await refuse(send, 405, "This server has no sessions; send POST.", ((b"allow", b"POST"),))

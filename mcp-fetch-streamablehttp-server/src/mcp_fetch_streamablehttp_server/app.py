@@ -11,7 +11,6 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import __version__
 from ._common.front_page import HEADERS, FrontPage
@@ -22,7 +21,7 @@ from ._common.message_check import MessageCheck
 from ._common.negotiated import Negotiated
 from ._common.nowhere import name_endpoint
 from ._common.pinned_transport import PinnedTransport
-from ._common.refusal import refuse
+from ._common.post_only import PostOnly
 from ._common.server_tools import digest
 from ._common.telemetry import configure
 from .documents import Documents
@@ -35,8 +34,6 @@ from .workers import Workers
 
 NAME = "mcp-fetch-streamablehttp-server"
 MAX_BODY = 1024 * 1024
-GRACE = 5
-"""Seconds that calls in flight are given at the end."""
 
 
 def create_app(
@@ -119,16 +116,3 @@ def create_app(
         app.add_middleware(IdentityGate, gateway, settings.public_url)
     app.add_middleware(HostOriginGuard, Guard(settings.allowed_hosts, settings.allowed_origins))
     return app
-
-
-class PostOnly:
-    """Without sessions there is no GET stream to open and nothing to DELETE: 405."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "POST":
-            await self.app(scope, receive, send)
-        else:
-            await refuse(send, 405, "This server has no sessions; send POST.", ((b"allow", b"POST"),))

@@ -16,7 +16,7 @@ from ._common import telemetry
 from ._common.one_line import Service
 from ._common.public_url import PublicUrl
 from ._common.replica_set import replica_settings
-from ._common.serving import CannotListenError, listen
+from ._common.serving import listen
 from ._common.settings import SettingsError, comma_list
 from .api_keys import api_keys
 from .app import create_app
@@ -249,44 +249,40 @@ def main(
     options["max_line"] = max_line * MIB
     options["memory"] = None if memory is None else memory * MIB
 
-    try:
-        if bool(command) == (config is not None):
-            raise SettingsError("give either a command after -- or --config FILE")  # noqa: TRY301
-        if only is not None and config is None:
-            raise SettingsError("--only needs --config")  # noqa: TRY301
-        settings = Settings(
-            host=host,
-            port=port,
-            allowed_hosts=allowed_hosts,
-            allowed_origins=allowed_origins,
-            cors_origins=cors_origins,
-            api_keys=api_keys(keys, api_key_file),
-            trust_identity=trust_identity,
-            public_url=public_url,
-            identity_url=identity_url or None,
-            sse=sse,
-            replicas=replica_settings(
-                replicas, replica_address, os.environ.get("MCP_REPLICA_SECRET"), replica_secret_file, port
-            ),
-            drain=drain,
-            combine=combine,
-            max_body=int(max_body * MIB),
-        )
+    if bool(command) == (config is not None):
+        raise SettingsError("give either a command after -- or --config FILE")
+    if only is not None and config is None:
+        raise SettingsError("--only needs --config")
+    settings = Settings(
+        host=host,
+        port=port,
+        allowed_hosts=allowed_hosts,
+        allowed_origins=allowed_origins,
+        cors_origins=cors_origins,
+        api_keys=api_keys(keys, api_key_file),
+        trust_identity=trust_identity,
+        public_url=public_url,
+        identity_url=identity_url or None,
+        sse=sse,
+        replicas=replica_settings(
+            replicas, replica_address, os.environ.get("MCP_REPLICA_SECRET"), replica_secret_file, port
+        ),
+        drain=drain,
+        combine=combine,
+        max_body=int(max_body * MIB),
+    )
 
-        def read() -> Configuration:
-            if config is not None:
-                found = read_servers(config, options, settings)
-                return found if only is None else found.only(only, config)
-            return Configuration((Server(name=name, alone=True, command=command, **options),))
+    def read() -> Configuration:
+        if config is not None:
+            found = read_servers(config, options, settings)
+            return found if only is None else found.only(only, config)
+        return Configuration((Server(name=name, alone=True, command=command, **options),))
 
-        telemetry.configure(_NAME)
-        configuration = read()
-        app = create_app(servers=configuration.servers, settings=settings)
-        app.hub.broken = configuration.broken
-        sock = listen(host, port)
-    except (SettingsError, CannotListenError) as problem:
-        click.echo(f"mcp-streamablehttp-proxy: {problem}", err=True)
-        sys.exit(2)
+    telemetry.configure(_NAME)
+    configuration = read()
+    app = create_app(servers=configuration.servers, settings=settings)
+    app.hub.broken = configuration.broken
+    sock = listen(host, port)
     logs.configure(log_level, log_format or ("text" if sys.stderr.isatty() else "json"), log_file)
     configuration.report()
     if config is not None:

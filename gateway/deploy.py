@@ -64,14 +64,14 @@ def main() -> int:
 
 
 def up(env_file: Path, arguments: list[str]) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     settings = prepare(env_file, console)
     wait = ("--wait", "--wait-timeout", str(READY_WITHIN))
     failed = compose(env_file, "up", "--build", "--detach", "--remove-orphans", *wait, *arguments)
     if failed:
         print("up: not every service is healthy; ./justw logs says why", file=sys.stderr)
         return failed
-    console.print(table(env_file, settings))
+    console.print(table(env_file, settings), soft_wrap=False)
     if settings.local_accounts:
         console.print("Add a local account: docker compose exec auth mcp-oauth-server users add NAME")
     if settings.github_client_id:
@@ -118,7 +118,7 @@ def restore(env_file: Path, file: Path) -> int:
     if not file.is_file():
         raise DeployError(f"{file} is not a file")
     content = file.read_bytes()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     prepare(env_file, console)
     passphrase = asked_passphrase(confirm=False)
     compose_output(env_file, "stop", "traefik")

@@ -31,7 +31,7 @@ was asked for does not show at once, and what starts may end."""
 def up(env_file: Path, arguments: list[str]) -> int:
     """Build, deploy, and wait until every service has its replicas. `--no-build` takes images as they are,
     which Swarm of several machines needs: each pulls them from a registry."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     settings = prepare(env_file, console)
     require_swarm()
     folder = environment.folder(env_file, ROOT)

@@ -53,7 +53,7 @@ class LocalGateway:
         self._environment = environment
         self._files = (*files, state.kept_servers)
         self._tunnel = through
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, soft_wrap=True)
         self._processes: dict[str, Process] = {}
         self._keepers: dict[str, asyncio.Task[Any]] = {}
         self._problems: dict[str, str] = {}
@@ -350,7 +350,7 @@ class LocalGateway:
         for service, state in zip(services, states, strict=True):
             if service.served:
                 table.add_row(service.name, service.public_url, state)
-        self._console.print(table)
+        self._console.print(table, soft_wrap=False)
         if self._settings.local_accounts:
             self._print_sign_in(password)
         self._console.print(f"Your clients and their access: {self._settings.issuer}/account")

@@ -33,7 +33,7 @@ def up(env_file: Path, action: str = "up", **variables: str) -> subprocess.Compl
             "ENV_FILE": str(env_file),
             "SECRETS_FOLDER": str(env_file.parent / "secrets"),
             "DOCKER_HOST": f"unix://{env_file.parent}/no.sock",
-            "COLUMNS": "200",
+            "COLUMNS": "60",
             **variables,
         },
         capture_output=True,

@@ -70,6 +70,13 @@ class Fleet:
         found = [re.search(rf'^{name}{{server="{server}"}} ([0-9]+)', page, re.MULTILINE) for page in pages]
         return [int(match[1]) if match else 0 for match in found]
 
+    def restore(self) -> None:
+        """Whoever is gone is there again."""
+        for replica in self.replicas:
+            if replica.process.poll() is not None:
+                replica.start()
+                healthy(self.http, replica.url, replica.log.parent)
+
 
 @contextlib.contextmanager
 def fleet(folder: Path, command: tuple[str, ...], *rest: str) -> Iterator[Fleet]:
@@ -102,9 +109,15 @@ def fleet(folder: Path, command: tuple[str, ...], *rest: str) -> Iterator[Fleet]
         yield found
 
 
+@pytest.fixture
+def proxies(the_proxies: Fleet) -> Fleet:
+    """Proxies in front of unmodified servers, each at /NAME/mcp; all three, whatever was done to them."""
+    the_proxies.restore()
+    return the_proxies
+
+
 @pytest.fixture(scope="package")
-def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Proxies in front of unmodified servers, each at /NAME/mcp."""
+def the_proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("proxies")
     clock = {"command": sys.executable, "args": ["-m", "mcp_server_time", "--local-timezone", "UTC"]}
     servers = {
@@ -122,9 +135,15 @@ def everything() -> Path:
     return installed("@modelcontextprotocol/server-everything", "2026.8.31")
 
 
+@pytest.fixture
+def echoes(the_echoes: Fleet) -> Fleet:
+    """Stateful servers, each with its state in its own memory; all three."""
+    the_echoes.restore()
+    return the_echoes
+
+
 @pytest.fixture(scope="package")
-def echoes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Stateful servers, each with its state in its own memory."""
+def the_echoes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with fleet(tmp_path_factory.mktemp("echoes"), ECHO) as found:
         yield found
 

@@ -107,7 +107,6 @@ async def test_a_handle_of_nobody_is_found(echoes: Fleet) -> None:
 
 
 async def test_when_a_replica_is_killed_only_its_sessions_end_and_their_clients_go_on(proxies: Fleet) -> None:
-    """The last on these proxies, of which it leaves two."""
     url = f"{proxies.url}/everything/mcp"
     begun = asyncio.Event()
 

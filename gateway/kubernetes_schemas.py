@@ -29,11 +29,18 @@ KINDS = {
 
 
 def faults(found: dict[str, list[Json]]) -> list[str]:
-    """A line for each thing that a schema refuses in these objects, by the name of what they are part of."""
+    """A line for each thing that a schema refuses in these objects, by the name of what they are part of; an
+    object that several have is told once."""
     wrong = []
     custom: dict[str, Json] = {}
+    # Most objects are the same in every rendering, and reading a schema anew for each takes most of the time.
+    seen: set[str] = set()
     for name, objects in found.items():
         for one in objects:
+            text = json.dumps(one, sort_keys=True)
+            if text in seen:
+                continue
+            seen.add(text)
             title = f"{name}: {one['kind']} {one['metadata'].get('name')}"
             if one["apiVersion"] in KINDS:
                 custom[title] = one

@@ -91,7 +91,8 @@ async def test_mix_up_success_and_error_both_name_the_issuer(
     page = await visitor.get(place.url())
     assert web.answer(await visitor.submit(page, decision="deny"))["iss"] == place.issuer
     assert web.answer(await visitor.sign_in(await visitor.approve(page)))["iss"] == place.issuer
-    assert web.answer(await visitor.http.get(place.url(scope='"')))["iss"] == place.issuer
+    known = await place.preregister(web.WEB)
+    assert web.answer(await visitor.http.get(place.url(known, scope='"')))["iss"] == place.issuer
 
 
 async def test_consent_cookie_lost_says_what_to_do_and_starting_again_works(
@@ -198,6 +199,30 @@ async def test_open_redirect_an_unregistered_address_is_never_followed(
             assert response.status_code == 400, uri
             assert "location" not in response.headers
             assert "refresh" not in response.headers
+
+
+@pytest.mark.parametrize("change", [{"scope": '"'}, {"prompt": "none"}, {"response_type": "token"}])
+async def test_open_redirect_nobody_is_led_to_a_page_by_a_request_that_is_wrong_on_purpose(
+    place: Place, visitor: Visitor, web: type[Web], change: dict[str, str]
+) -> None:
+    """RFC 9700 section 4.11.2: whoever registers here could let the gateway's address lead anywhere."""
+    stranger = await place.register("https://evil.example/sign-in", name="Your bank")
+    response = await visitor.http.get(place.url(stranger, **change))
+    assert response.status_code == 400
+    assert "location" not in response.headers
+    assert "refresh" not in response.headers
+    assert "at evil.example" in response.text
+    (there,) = [link for link in web.links(response) if link.startswith("https://evil.example/")]
+    told = web.query(there)
+    assert told["iss"] == [place.issuer]
+    assert told["state"] == ["the client's state"]
+    # At once to a program on the person's own computer, to whom the operator knows, to what is used here.
+    await visitor.sign_in(await visitor.approve(await visitor.get(place.url())))
+    known = await place.preregister(web.WEB)
+    for client in (await place.register(web.LOOPBACK), known, place.client):
+        answer = await visitor.http.get(place.url(client, **change))
+        assert answer.status_code == 303
+        assert web.answer(answer)["error"]
 
 
 @pytest.mark.parametrize(

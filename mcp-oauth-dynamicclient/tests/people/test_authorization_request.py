@@ -11,6 +11,14 @@ from hypothesis import strategies as st
 from .support import OpenPlace, Place, Visitor, Web
 
 
+@pytest.fixture
+async def place(open_place: OpenPlace, web: type[Web]) -> Place:
+    """Whose client the operator knows: it is told at once."""
+    place = await open_place()
+    place.client = await place.preregister(web.WEB)
+    return place
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -96,6 +104,7 @@ async def test_two_servers_at_once_are_refused(place: Place, visitor: Visitor, w
 
 async def test_require_resource_refuses_a_request_without_one(open_place: OpenPlace, web: type[Web]) -> None:
     place = await open_place(require_resource=True)
+    place.client = await place.preregister(web.WEB)
     response = await (await place.visitor()).http.get(place.url(resource=None))
     assert web.answer(response)["error"] == "invalid_target"
 

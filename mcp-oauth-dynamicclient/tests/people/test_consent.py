@@ -207,6 +207,7 @@ async def test_prompt_login_and_select_account_ignore_the_session(
 
 
 async def test_prompt_none_is_answered_without_a_page(place: Place, visitor: Visitor, web: type[Web]) -> None:
+    place.client = await place.preregister(web.WEB)
     assert web.answer(await visitor.get(place.url(prompt="none")))["error"] == "login_required"
     await approved(place, visitor)
     told = web.answer(await visitor.get(place.url(prompt="none")))
@@ -222,14 +223,8 @@ async def test_another_account_can_be_chosen(place: Place, visitor: Visitor) -> 
 
 
 async def test_a_vouched_client_is_told_from_one_that_named_itself(place: Place, visitor: Visitor) -> None:
-    registration = await place.ctx.clients.preregister(
-        {
-            "client_name": "House client",
-            "redirect_uris": ["https://house.example/callback"],
-            "token_endpoint_auth_method": "none",
-        }
-    )
-    page = await visitor.get(place.url(registration.client))
+    client = await place.preregister("https://house.example/callback")
+    page = await visitor.get(place.url(client))
     assert "Entered by the operator" in page.text
     assert "unverified" not in page.text
 

@@ -207,6 +207,7 @@ async def test_an_outage_is_one_line_a_minute_however_many_meet_it(
 async def test_a_refusal_that_the_client_is_told_about_is_in_the_log_with_the_client(
     place: Place, visitor: Visitor, web: type[Web]
 ) -> None:
+    place.client = await place.preregister(web.WEB)
     assert web.answer(await visitor.get(place.url(code_challenge=None)))["error"] == "invalid_request"
     line = place.events("authorize")[-1]
     assert (line["outcome"], line["client"]) == ("refused", place.client.client_id)

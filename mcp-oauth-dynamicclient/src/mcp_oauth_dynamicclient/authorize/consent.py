@@ -16,7 +16,7 @@ from . import wording
 from .checks import check
 from .complete import complete_authorization
 from .page import Question, consent_page
-from .redirect_back import error_url, redirect_back
+from .redirect_back import error_url, redirect_back, refuse_back
 from .request import AuthorizationRequest, RedirectedError, UnverifiedError
 from .ticket import Tickets
 
@@ -56,8 +56,7 @@ def routes(ctx: Context) -> APIRouter:
             return pages.refuse_error(ctx, "authorize", fault.error, client_id=client_id, client_name=name)
         except RedirectedError as fault:
             ctx.audit.record("authorize", outcome="refused", client=fault.client.client_id, error=fault.error)
-            url = error_url(ctx, fault.redirect_uri, fault.state, fault.error)
-            return redirect_back(ctx, request, url, pages.cut(fault.client.name), approved=False)
+            return refuse_back(ctx, request, fault)
         ticket = tickets.issue(asked.model_dump())
         question = Question(
             client=wording.describe_client(client),

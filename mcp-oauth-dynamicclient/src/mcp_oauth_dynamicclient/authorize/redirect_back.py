@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from .. import pages
+from ..clients import redirects
 from ..context import Context
 from ..errors import OAuth2Error
+from .request import RedirectedError
 
 
 def answer_url(ctx: Context, redirect_uri: str, state: str | None, answer: dict[str, str]) -> str:
@@ -42,4 +44,26 @@ def redirect_back(ctx: Context, request: Request, url: str, client_name: str, *,
         title="Approved" if approved else "Not approved",
         sentence=f"Taking you back to {client_name}.",
         target=url, label=f"Continue to {client_name}",
+    )  # fmt: skip
+
+
+def refuse_back(ctx: Context, request: Request, fault: RedirectedError) -> Response:
+    """Tell the client what is wrong with its request, before anybody has approved anything.
+
+    Whoever registers here can make such a request wrong on purpose, and let the gateway's address lead to any
+    page of his own (RFC 9700 section 4.11.2). A person goes there by a link that names the host, unless the
+    client is known here or the address is of the person's own device.
+    """
+    url = error_url(ctx, fault.redirect_uri, fault.state, fault.error)
+    name = pages.cut(fault.client.name)
+    anywhere = fault.redirect_uri.startswith("https:") and not redirects.is_loopback(fault.redirect_uri)
+    if ctx.clients.is_known(fault.client) or not anywhere:
+        return redirect_back(ctx, request, url, name, approved=False)
+    host = urlsplit(url).netloc
+    return pages.render(
+        ctx, "returning.html", status=400,
+        title="Not connected",
+        sentence=f"{name} has asked for something that it cannot get here: {fault.error.reason}"
+        f" You can go back to it, at {host}, if that is where you came from.",
+        target=url, label=f"Continue to {pages.cut(host)}",
     )  # fmt: skip

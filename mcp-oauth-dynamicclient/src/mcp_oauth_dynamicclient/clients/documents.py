@@ -51,6 +51,9 @@ class Documents:
         self._settings = settings
         self._cache = FetchCache(store, fetcher or Fetcher(), now)
 
+    def is_wellknown(self, client_id: str) -> bool:
+        return self._settings.wellknown_clients and client_id in wellknown()
+
     async def client(self, client_id: str) -> Client:
         """The client that a document describes. Raises UnusableDocumentError or UnreachableDocumentError."""
         self._check_id(client_id)

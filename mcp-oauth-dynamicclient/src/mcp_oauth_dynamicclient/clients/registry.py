@@ -59,6 +59,15 @@ class ClientRegistry:
             return await self._documents.client(client_id)
         return await self._clients.get(client_id)
 
+    def is_known(self, client: Client) -> bool:
+        """Whether somebody here stands for it: the operator, this gateway's own list, or a person who has
+        signed in with it. Anybody may register another, or publish its document."""
+        return (
+            client.source in ("preregistered", "wellknown")
+            or self._documents.is_wellknown(client.client_id)
+            or client.last_used_at is not None
+        )
+
     async def register(self, metadata: Mapping[str, Any]) -> Registration:
         """Register a client dynamically (RFC 7591); it is forgotten unless a person signs in with it soon."""
         kept = rules.validate(metadata, self._settings, "dynamic")

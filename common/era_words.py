@@ -18,7 +18,7 @@ REMOVED = frozenset(
 """Requests of the handshake era that a modern server does not know."""
 
 URL_ELICITATION_REQUIRED = -32042
-_RESOURCE_NOT_FOUND = -32002
+RESOURCE_NOT_FOUND = -32002
 _RESERVED = range(-32099, -32019)
 _COMPLETE = Raw(b'"complete"')
 
@@ -54,7 +54,7 @@ def result_to_handshake(result: Raw, method: str) -> bytes:
 def error_to_modern(error: Raw) -> Raw:
     """An error object with no code that the modern era has withdrawn or given another sense."""
     code = error_code(error)
-    if code == _RESOURCE_NOT_FOUND:
+    if code == RESOURCE_NOT_FOUND:
         return _with_code(error, jsonrpc.INVALID_PARAMS)
     if code == URL_ELICITATION_REQUIRED or code in _RESERVED:
         return _with_code(error, jsonrpc.INTERNAL_ERROR)

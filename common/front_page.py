@@ -29,7 +29,7 @@ class FrontPage:
     tools: Sequence[tuple[str, str]]
 
     def html(self, endpoint: str) -> str:
-        """For the server at this address of its endpoint."""
+        """The page of the server at this address of its endpoint."""
         short = (
             self.name.removeprefix("mcp-").removesuffix("-streamablehttp-server").split("-streamablehttp")[0]
         )

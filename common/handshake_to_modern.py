@@ -43,7 +43,7 @@ class _Call:
 
 
 class HandshakeToModern:
-    """One for each server process or connection; `client_info` goes into every request."""
+    """Each server process or connection has one; `client_info` goes into every request."""
 
     label = "sessions"
 

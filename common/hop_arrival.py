@@ -44,7 +44,7 @@ class Arrival:
 
 
 def hops(arrival: Arrival) -> list[Verdict]:
-    """One verdict a hop, in the order in which a request passes them."""
+    """The verdict on each hop, in the order in which a request passes them."""
     checks = (_client, _tls, _edge, _gate, _token, _audience, _session, _era)
     return [check(arrival) for check in checks]
 

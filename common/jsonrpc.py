@@ -15,13 +15,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-REQUEST_TIMEOUT = -32001
-REQUEST_CANCELLED = -32800
+from .error_codes import INTERNAL_ERROR as INTERNAL_ERROR
+from .error_codes import INVALID_PARAMS as INVALID_PARAMS
+from .error_codes import INVALID_REQUEST as INVALID_REQUEST
+from .error_codes import METHOD_NOT_FOUND as METHOD_NOT_FOUND
+from .error_codes import PARSE_ERROR as PARSE_ERROR
+from .error_codes import REQUEST_CANCELLED as REQUEST_CANCELLED
+from .error_codes import REQUEST_TIMEOUT as REQUEST_TIMEOUT
 
 Members = dict[str, Raw]
 """Top-level members of one JSON object, each value as raw JSON."""

@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .accept import EVENT_STREAM, JSON, Accepted, accepted_by, asks_for_a_standing_stream, unacceptable
-from .refusal import refuse
+from .error_codes import METHOD_NOT_FOUND
+from .refusal import error, refuse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -120,10 +121,9 @@ class _Answer:
         await self._send({**self._start, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def _decline(self, id_: object) -> None:
+    async def _decline(self, id_: str | float) -> None:
         """Answer a question of the server's as a client does that never declared it could be asked."""
-        error = {"code": -32601, "message": "The client takes JSON alone and cannot be asked."}
-        body = json.dumps({"jsonrpc": "2.0", "id": id_, "error": error}).encode()
+        body = error(id_, METHOD_NOT_FOUND, "The client takes JSON alone and cannot be asked.")
         headers = [(name, value) for name, value in self._scope["headers"] if name != b"content-length"]
         scope = {**self._scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 

@@ -22,7 +22,7 @@ def name_endpoint(app: Starlette, endpoint: Callable[[Request], str]) -> None:
     """404 in the form of JSON-RPC, with the URL that `endpoint` gives; 405 with the methods that the address
     has."""
 
-    async def refused(request: Request, error: Exception) -> Response:
+    async def answered(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
         sentence = f"There is nothing at this address; the MCP endpoint is {endpoint(request)}"
@@ -30,4 +30,4 @@ def name_endpoint(app: Starlette, endpoint: Callable[[Request], str]) -> None:
             sentence = f"This address answers {headers.get('Allow', 'other methods')}."
         return Response(error_body(sentence), error.status_code, headers, "application/json")
 
-    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(HTTPException, answered)

@@ -42,7 +42,7 @@ class ReplicaSettings:
 def replica_settings(
     replicas: str | None, address: str | None, secret: str | None, secret_file: str | None, port: int
 ) -> ReplicaSettings | None:
-    """None for a single instance: when none of the settings is there. Raises SettingsError."""
+    """The settings; None for a single instance, when none of the settings is there. Raises SettingsError."""
     if not (replicas or address or secret or secret_file):
         return None
     if secret_file:

@@ -18,7 +18,7 @@ class WheelError(Exception):
 
 
 def built(kept: Path = KEPT) -> Path:
-    """The folder that holds the wheel, and nothing else. WheelError."""
+    """The folder that holds the wheel, and nothing else. Raises WheelError."""
     folder = kept / _state()
     if folder.is_dir():
         return folder

@@ -26,7 +26,8 @@ ADDRESS = "${BASE_DOMAIN:+${PUBLIC_SCHEME:-https}://%s.}${BASE_DOMAIN:-${PUBLIC_
 
 
 def add(name: str, entry: dict[str, Any], folder: Path) -> None:
-    """Its entry goes into the folder of secrets, a file that its container gets: its variables may be some.
+    """Write a server into the file. Its entry goes into the folder of secrets,
+    a file that its container gets: its variables may be some.
 
     Raises DeployError for a name that is taken, or a file that cannot be read.
     """
@@ -52,7 +53,7 @@ def secret(name: str) -> str:
 
 
 def service(base: dict[str, Any], name: str) -> dict[str, Any]:
-    """As docker-compose.yml has those of its own that the proxy runs."""
+    """A service as docker-compose.yml has those of its own that the proxy runs."""
     template = dict(base["x-stdio-server"])
     health = f"traefik.http.services.{name}.loadbalancer.healthcheck"
     return {

@@ -65,7 +65,8 @@ def down(env_file: Path) -> int:
 
 
 def wait(project: str) -> list[str]:
-    """Until every service runs as deployed; names of those that do not in time, or were rolled back."""
+    """Wait until every service runs as deployed; the names of those that do not in time, or were rolled
+    back."""
     began = steady = time.monotonic()
     while True:
         services = _services(project)

@@ -68,7 +68,7 @@ async def check_name(host: str) -> Verdict:
 
 
 async def check_certificate(name: str, host: str, port: int) -> Verdict:
-    """Of the certificate for a name that is served at a host and port: chain, name and end."""
+    """The verdict on the certificate for a name that is served at a host and port: chain, name and end."""
     try:
         session = await _session(name, host, port, ssl.create_default_context())
     except (OSError, TimeoutError) as problem:
@@ -129,6 +129,6 @@ async def check_issuer(client: Asks, issuer: str, local: str) -> Verdict:
 
 
 def check_clock(date: str | None) -> Verdict:
-    """By the Date header of an answer that just came."""
+    """The verdict on the clock, by the Date header of an answer that just came."""
     verdict = check.check_clock(date, time.time(), whose="the gateway")
     return trouble("clock", verdict.what) if verdict.state == "wrong" else verdict

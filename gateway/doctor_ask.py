@@ -71,7 +71,7 @@ class Client:
 
 
 class EitherWay:
-    """As a client does; for hosts that cannot be reached from here, at this machine's own edge."""
+    """Asks as a client does; for hosts that cannot be reached from here, at this machine's own edge."""
 
     def __init__(self, outside: Client, here: Client) -> None:
         self._outside, self._here = outside, here

@@ -48,7 +48,7 @@ class Stack:
     containers: Sequence[Container]
 
     def of(self, service: str) -> Container | None:
-        """Its container, one that runs before one that does not."""
+        """A service's container, one that runs before one that does not."""
         own = [one for one in self.containers if one.service == service]
         return min(own, key=lambda one: not one.serves, default=None)
 
@@ -122,7 +122,7 @@ async def examine(env_file: Path) -> AsyncIterator[Verdict]:
 
 
 async def try_server(env_file: Path, name: str) -> Verdict:
-    """One server, as a client calls it at the edge's own port. Raises DeployError."""
+    """Call one server, as a client does, at the edge's own port. Raises DeployError."""
     stack = await asyncio.to_thread(read, env_file)
     if stack.auth is None or stack.edge is None:
         raise deploy.DeployError("the gateway does not run; ./justw up starts it")
@@ -188,7 +188,8 @@ async def check_edge(stack: Stack) -> AsyncIterator[Verdict]:
 
 
 def check_room() -> Iterator[Verdict]:
-    """Of the disk that the engine keeps volumes, images and logs on, where that is this machine's."""
+    """The verdict on the disk that the engine keeps volumes, images and logs on, where that is this
+    machine's."""
     root = Path(deploy.docker("info", "--format", "{{.DockerRootDir}}").strip())
     try:
         shutil.disk_usage(root)
@@ -210,7 +211,7 @@ def records(auth: Container) -> list[Verdict]:
 
 
 def audit_log(stack: Stack, auth: Container) -> bytes:
-    """Its end. Raises DeployError."""
+    """The end of the audit log. Raises DeployError."""
     file = stack.values.get("AUDIT_LOG") or "/audit/audit.log"
     if file == "-":
         done = deploy.docker_result("logs", "--tail", "10000", auth.name, within=EXEC_WITHIN)
@@ -221,7 +222,7 @@ def audit_log(stack: Stack, auth: Container) -> bytes:
 
 
 def servers(stack: Stack) -> dict[str, Known]:
-    """Those that the edge leads to."""
+    """The servers that the edge leads to."""
     found = {}
     for name, service in stack.configuration["services"].items():
         if deploy.exposed(service):

@@ -20,7 +20,7 @@ LAST_WORDS = 300
 
 @dataclass(frozen=True)
 class Container:
-    """As the engine tells it."""
+    """A container, as the engine tells of it."""
 
     service: str
     name: str
@@ -49,7 +49,7 @@ class Container:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Container:
-        """From an element of `docker inspect`."""
+        """The container that is an element of `docker inspect`."""
         state, labels = told["State"], told["Config"].get("Labels") or {}
         health = state.get("Health") or {}
         log = health.get("Log") or []
@@ -86,7 +86,7 @@ def _number(port: str) -> int:
 
 
 def containers(env_file: Path) -> list[Container]:
-    """Those of this project, running or not. Raises DeployError."""
+    """The containers of this project, running or not. Raises DeployError."""
     found = deploy.compose_output(env_file, "ps", "--all", "--quiet").split()
     if not found:
         return []

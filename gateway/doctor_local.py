@@ -67,7 +67,7 @@ async def examine(state: State, environment: Mapping[str, str]) -> AsyncIterator
 
 
 async def try_server(state: State, running: Running, environment: Mapping[str, str], name: str) -> Verdict:
-    """One server, as a client calls it at the edge's own port. Raises SettingsError."""
+    """Call one server, as a client does, at the edge's own port. Raises SettingsError."""
     settings = settings_of(state, running, environment)
     servers = {name: known_servers(state, running)[name]}
     with (state.logs / "auth.log").open("a") as audit:

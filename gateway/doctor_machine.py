@@ -120,7 +120,7 @@ def check_disk(folder: Path, *, writable: bool = True) -> Verdict:
 
 
 def check_database(url: str, running: Running | None) -> Verdict:
-    """Of an SQLite store: there, the one that is in use, and not locked."""
+    """The verdict on an SQLite store: there, the one that is in use, and not locked."""
     file = Path(url.removeprefix("sqlite:///"))
     auth = running.services.get("auth") if running else None
     if not file.exists() or (auth is not None and str(file) in _deleted(auth.pid)):

@@ -38,7 +38,7 @@ def commands(state: State) -> dict[str, str]:
 
 
 def reason(said: str) -> str:
-    """Of a health check's answer, which is a sentence or an object with one."""
+    """The reason in a health check's answer, which is a sentence or an object with one."""
     try:
         told = json.loads(said)
     except ValueError:

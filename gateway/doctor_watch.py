@@ -29,7 +29,7 @@ SEEN_ANYWAY = ("process", "disk")
 
 
 async def watch(state: State, settings: Settings) -> None:
-    """Until it is cancelled."""
+    """Look again and again, until it is cancelled."""
     began = time.time()
     told: list[Verdict] | None = None
     while True:
@@ -76,7 +76,7 @@ def walked(state: State, began: float) -> list[Verdict]:
 
 
 def write(file: Path, found: Sequence[Verdict]) -> None:
-    """For the file's owner only: it says who was refused. Raises OSError."""
+    """Write what was found, for the file's owner only: it says who was refused. Raises OSError."""
     write_private(file, json.dumps({"hops": [asdict(verdict) for verdict in found]}))
 
 

@@ -81,7 +81,7 @@ class Engine:
         }
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Of exposed containers: started, died, healthy or not. Lasts until the engine ends it."""
+        """The events of exposed containers: started, died, healthy or not. Lasts until the engine ends it."""
         answer = self._ask(f"/events?{self._filters(type=['container'])}", timeout=None)
         for line in answer:
             event = json.loads(line)
@@ -133,7 +133,7 @@ class Swarm(Engine):
         ]
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
-        """Of one exposed service: where each runs."""
+        """The tasks of one exposed service: where each runs."""
         if service not in {one["ID"] for one in self.services()}:
             raise NotFoundError
         filters = {"service": [service], "desired-state": ["running"]}

@@ -67,7 +67,8 @@ class LocalGateway:
         self._seen: list[bytes | None] = []
 
     async def run(self) -> None:
-        """Until it is cancelled. Raises StartError, ServersFileError, SettingsError or TunnelError."""
+        """Start everything, and watch it until this is cancelled. Raises StartError, ServersFileError,
+        SettingsError or TunnelError."""
         try:
             await self._start_everything()
             watching = asyncio.create_task(doctor_watch.watch(self.state, self._settings))

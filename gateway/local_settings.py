@@ -88,7 +88,8 @@ def _unset(names: Collection[str]) -> Iterator[None]:
 
 
 def checked(values: Mapping[str, str]) -> Settings:
-    """By the server's own rules, so that nothing starts with what it will refuse. Raises SettingsError."""
+    """The settings, checked by the server's own rules, so that nothing starts with what it will refuse.
+    Raises SettingsError."""
     known = {name.lower(): value for name, value in values.items() if name.lower() in Settings.model_fields}
     absent = {name: None for name in ("base_domain", "public_url") if name not in known}
     with _unset(NOT_GIVEN):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -23,6 +25,7 @@ from mcp_streamablehttp_proxy.metrics import Metrics as ProxyMetrics
 from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute, Route
 
+from common import error_codes
 from common.meters import Meters
 
 from .doctor_troubles import TROUBLES
@@ -56,6 +59,9 @@ def reference() -> str:
         "## Endpoints of the authorization server\n\n" + _endpoints(),
         "## Metrics\n\n" + _metrics(),
         "## Errors of the authorization server\n\n" + _errors(),
+        "## JSON-RPC errors of the relays and the servers\n\n"
+        "What these send of their own accord; an error of the server behind is passed on as it came.\n\n"
+        + _json_rpc_errors(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -198,3 +204,17 @@ def _errors() -> str:
         ("error", "status", "means"),
         ((f"`{kind.error}`", str(kind.status_code), inspect.getdoc(kind) or "") for kind in kinds),
     )
+
+
+def _json_rpc_errors() -> str:
+    """By what stands below each code: when it is sent, and in a second paragraph what to do."""
+    rows = []
+    for code, below in pairwise(ast.parse(inspect.getsource(error_codes)).body):
+        match code, below:
+            case (
+                ast.Assign(targets=[ast.Name()], value=value),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                when, cure = text.strip().split("\n\n")
+                rows.append((f"`{ast.literal_eval(value)}`", when, cure))
+    return _table(("code", "is sent when", "what to do"), iter(rows))

@@ -103,7 +103,7 @@ def run_command(
 
 
 def told(action: Callable[[], int]) -> int:
-    """Its status; a problem is one sentence on stderr, and 2."""
+    """What `action` returns as a status; a problem is one sentence on stderr, and 2."""
     try:
         return action()
     except PROBLEMS as error:
@@ -283,7 +283,8 @@ def arguments_without_detach() -> list[str]:
 
 
 def auth_command(state: State, arguments: list[str]) -> int:
-    """Of the local run; of what `up` started, where that is set up and no local run is under way."""
+    """Manage the authorization server of the local run, or of what `up` started, where that is set up and no
+    local run is under way."""
     env_file = Path(os.environ.get("ENV_FILE", ROOT / ".env"))
     if env_file.exists() and not state.locked():
         terminal = () if sys.stdin.isatty() and sys.stdout.isatty() else ("-T",)

@@ -60,8 +60,8 @@ class State:
         return cls(Path(environment.get("GATEWAY_STATE") or ROOT / ".gateway").resolve())
 
     def make(self) -> None:
-        """For its owner alone. In a folder that was there before, the logs are: they say who signed in, and
-        whatever servers say."""
+        """Make the folder for its owner alone. In a folder that was there before, the logs are: they say who
+        signed in, and whatever servers say."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
         self.logs.chmod(0o700)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway import common
+from gateway.packages import PACKAGES, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,3 +63,18 @@ def test_common_is_relative_and_keeps_no_registry() -> None:
     """A copy lives under another name, and several may be loaded in one process."""
     for source in common.SOURCE.glob("*.py"):
         assert "from common" not in source.read_text(), source
+
+
+OF_OTHERS = frozenset(("era_words.py",))
+"""Names codes that servers send and that are written otherwise in the other era."""
+
+
+@pytest.mark.parametrize("folder", [common.SOURCE, *(ROOT / name / "src" for name in PACKAGES)], ids=str)
+def test_every_json_rpc_error_that_is_sent_has_its_code_from_one_place(folder: Path) -> None:
+    for file in folder.rglob("*.py"):
+        if file.name == "error_codes.py" or file.name in OF_OTHERS or "tests" in file.parts:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
+                    assert not 32000 <= number <= 32999, f"{file}:{node.lineno}"

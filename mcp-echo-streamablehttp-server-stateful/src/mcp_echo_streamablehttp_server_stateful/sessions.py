@@ -313,11 +313,7 @@ def _is_hello(params: str) -> bool:
 
 async def _refuse_hello(send: Send, id_: Any) -> None:
     sentence = "initialize needs protocolVersion, capabilities and clientInfo with name and version."
-    error = {"jsonrpc": "2.0", "id": id_, "error": {"code": INVALID_PARAMS, "message": sentence}}
-    body = json.dumps(error).encode()
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 400, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+    await refuse(send, 400, sentence, code=INVALID_PARAMS, id_=id_)
 
 
 async def _read(receive: Receive, limit: int) -> list[Message]:

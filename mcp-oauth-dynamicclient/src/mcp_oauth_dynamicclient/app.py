@@ -94,7 +94,8 @@ class Gateway(FastAPI):
         return ["GET", "HEAD", *found[1:]] if "GET" in found else found
 
     def build_middleware_stack(self) -> ASGIApp:
-        """With safe headers around all of it, the answer to an exception that nobody handles included."""
+        """The layers, with safe headers around all of it, the answer to an exception that nobody handles
+        included."""
         return SecurityHeaders(super().build_middleware_stack(), https=self.ctx.settings.secure_cookies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +120,7 @@ class Gateway(FastAPI):
 def create_app(
     settings: Settings | None = None, *, store: Store | None = None, now: Callable[[], float] = time.time
 ) -> Gateway:
-    """The authorization server. SettingsError says in one line which setting cannot be used."""
+    """The authorization server. Raises SettingsError, one line that names the setting that cannot be used."""
     settings = settings or load_settings()
     metrics = Metrics()
     recent = RecentStore(store or open_store(settings.store_address))
@@ -158,7 +159,7 @@ def create_app(
 
 @asynccontextmanager
 async def open_context(settings: Settings, audit: TextIO) -> AsyncIterator[Context]:
-    """For the commands: the same without a server. `audit` is used unless AUDIT_LOG names a file."""
+    """The context of a command: the same without a server. `audit` is used unless AUDIT_LOG names a file."""
     destination = audit if settings.audit_log == "-" else settings.audit_log
     ctx = build_context(settings, RecentStore(open_store(settings.store_address)), Audit(destination))
     try:
@@ -215,7 +216,7 @@ def _add_operations(gateway: Gateway, metrics: Metrics) -> None:
 
     @gateway.get("/live", include_in_schema=False)
     async def live() -> Response:
-        """For an edge with several replicas: whether to send requests here, whatever the store does."""
+        """Tells an edge with several replicas whether to send requests here, whatever the store does."""
         return Response(status_code=503 if gateway.ending else 200)
 
     @gateway.get("/metrics", include_in_schema=False)

@@ -38,7 +38,7 @@ class Restored:
 
 
 async def export(store: Store, passphrase: str) -> bytes:
-    """The encrypted file. BackupError when the passphrase is too short."""
+    """The encrypted file. Raises BackupError when the passphrase is too short."""
     if len(passphrase) < SHORTEST_PASSPHRASE:
         raise BackupError(f"a passphrase needs at least {SHORTEST_PASSPHRASE} characters")
     entries = [

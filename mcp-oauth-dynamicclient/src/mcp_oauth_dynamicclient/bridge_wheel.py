@@ -41,7 +41,7 @@ class Wheel:
 
 
 def find_wheel(folder: Path) -> Path:
-    """The bridge's one wheel in a folder. ValueError."""
+    """The bridge's one wheel in a folder. Raises ValueError."""
     found = [path for path in folder.glob("*.whl") if WHEEL_NAME.fullmatch(path.name)]
     if len(found) != 1:
         raise ValueError(f"must be a folder with one wheel of {BRIDGE}; {folder} has {len(found) or 'none'}")

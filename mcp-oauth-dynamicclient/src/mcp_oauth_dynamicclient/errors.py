@@ -55,7 +55,7 @@ class OAuth2Error(AuthlibError):
 
     @property
     def detail(self) -> str | None:
-        """For the log alone: what the raiser said, and the causes, the nearest first."""
+        """A line for the log alone: what the raiser said, and the causes, the nearest first."""
         told = [] if self._detail is None else [self._detail]
         cause = self.__cause__
         while cause is not None and len(told) < CAUSES:

@@ -36,7 +36,7 @@ class Policy:
         self._id_jag = settings.id_jag_issuer is not None
 
     def allowed(self, identity: Identity) -> str | None:
-        """None when the settings admit the person, else the reason they do not."""
+        """The reason that the settings do not admit a person; None when they do."""
         match identity.provider:
             case "local":
                 return None if self._local else "local accounts are switched off"
@@ -70,8 +70,8 @@ class Policy:
         return self.allowed(identity.model_copy(update={"groups": standing.groups}))
 
     async def renew(self, identity: Identity) -> None:
-        """Ask the login provider about a person if it is time. TemporarilyUnavailableError when it cannot be
-        asked and has not answered for too long."""
+        """Ask the login provider about a person if it is time. Raises TemporarilyUnavailableError when it
+        cannot be asked and has not answered for too long."""
         if self._standings is not None:
             await self._standings.renew(identity)
 

@@ -67,7 +67,7 @@ async def note(ctx: Context, resource: str, told: object) -> None:
 
 
 async def of_server(ctx: Context, resource: str) -> Tools | None:
-    """None where they are not known, or not known in time."""
+    """A server's tools; None where they are not known, or not known in time."""
     try:
         async with asyncio.timeout(PATIENCE):
             return _read(await ctx.store.get("tools", resource))
@@ -77,7 +77,7 @@ async def of_server(ctx: Context, resource: str) -> Tools | None:
 
 
 async def of_all(ctx: Context) -> dict[str, Tools]:
-    """By resource; what was not read in time is missing."""
+    """The tools of all servers by resource; what was not read in time is missing."""
     found: dict[str, Tools] = {}
     try:
         async with asyncio.timeout(PATIENCE):

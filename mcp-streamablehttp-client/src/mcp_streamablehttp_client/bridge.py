@@ -7,10 +7,11 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from ._common.error_codes import INVALID_REQUEST, PARSE_ERROR
 from .errors import ClientError, WrongEraError, describe
 from .handshake import HandshakeEra
 from .host import TOO_LONG, Host
-from .jsonrpc import INVALID_REQUEST, PARSE_ERROR, Message, encode, error, parse
+from .jsonrpc import Message, encode, error, parse
 from .lobby import Lobby
 from .modern import ModernEra
 from .relay import Call, Relay

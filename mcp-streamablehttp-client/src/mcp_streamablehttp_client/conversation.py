@@ -33,10 +33,10 @@ from mcp_types import (
 from pydantic import TypeAdapter, ValidationError
 
 from . import __version__
+from ._common.error_codes import INTERNAL_ERROR
 from .bridge import Bridge
 from .connect import transport_for
 from .errors import ClientError
-from .jsonrpc import INTERNAL_ERROR
 from .settings import MODERN_VERSION, Settings
 from .terminal import one_line
 

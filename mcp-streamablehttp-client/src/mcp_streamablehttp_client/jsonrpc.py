@@ -8,11 +8,6 @@ from typing import Any
 
 Id = str | int | float
 
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INTERNAL_ERROR = -32603
-
 MODERN_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import __version__
+from ._common.error_codes import INTERNAL_ERROR, METHOD_NOT_FOUND
 from .host import Output
-from .jsonrpc import INTERNAL_ERROR, METHOD_NOT_FOUND, Message, encode, error
+from .jsonrpc import Message, encode, error
 from .relay import Call
 from .settings import Settings
 from .transport import Authorization

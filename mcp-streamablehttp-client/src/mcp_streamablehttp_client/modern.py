@@ -6,8 +6,8 @@ import logging
 from typing import Any
 
 from . import which_era
+from ._common.error_codes import HEADER_MISMATCH
 from ._common.mirror import Mirror
-from ._common.mirrored_headers import HEADER_MISMATCH
 from .at_most_once import repeatable, with_repeats
 from .errors import ClientError, WrongEraError
 from .http1 import Headers, Response

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
+from ._common.error_codes import INTERNAL_ERROR
 from .errors import BrokenStreamError, ClientError
 from .host import Output
 from .http1 import Response
-from .jsonrpc import INTERNAL_ERROR, Id, Message, answered_ids, encode, error, one_line, rpc_error
+from .jsonrpc import Id, Message, answered_ids, encode, error, one_line, rpc_error
 from .stream import read_messages
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Relay:
             raise BrokenStreamError("The server ended its answer without a result.")
 
     def hand_over(self, raw: bytes, source: Call | None) -> None:
-        """To the host; `source` is the call in whose answer it came."""
+        """Give a message to the host; `source` is the call in whose answer it came."""
         self._host.write(raw)
 
     def deliver(self, raw: bytes, source: Call | None = None) -> Any:

@@ -8,9 +8,10 @@ import logging
 import re
 from typing import Any
 
+from ._common.error_codes import METHOD_NOT_FOUND
 from .errors import ClientError
 from .http1 import Headers, Response
-from .jsonrpc import METHOD_NOT_FOUND, Message, answered_ids, encode, rpc_error
+from .jsonrpc import Message, answered_ids, encode, rpc_error
 from .stream import read_messages
 from .transport import Transport
 
@@ -110,7 +111,7 @@ class Session:
             await self.reopen(generation)
 
     async def ready(self) -> None:
-        """Before a message: open again what is known to be lost. Raises ClientError."""
+        """Call before a message: open again what is known to be lost. Raises ClientError."""
         if self._lost:
             await self.reopen(self.generation)
         if self._owed and self._initialized is not None:

@@ -30,7 +30,7 @@ class Trusted(str):
 
 
 def plain(text: str) -> str:
-    """With every unsafe character made visible as U+FFFD; carriage returns are dropped, they only
+    """The text with every unsafe character made visible as U+FFFD; carriage returns are dropped, they only
     overwrite."""
     return "".join(c if is_safe(c) else "\ufffd" for c in text.replace("\r", ""))
 

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._common.mirrored_headers import HEADER_MISMATCH
+from ._common.error_codes import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+)
 from ._common.versions import HANDSHAKE_VERSIONS, MODERN_VERSION
 from .at_most_once import repeatable
-from .jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
     from .jsonrpc import Message
 
-MISSING_CAPABILITY = -32021
-UNSUPPORTED_VERSION = -32022
 NO_ENDPOINT = frozenset({400, 404, 405, 406, 415, 422, 501})
 """Statuses of whoever cannot read a request; others (a sign-in, a limit, a crash) have another reason."""
 
 
 def may_be_the_other(message: Message, status: int, answer: dict[str, Any] | None) -> bool:
-    """Of the first answer to a request of 2026-07-28: that to `server/discover` decides, others raise the
-    question.
+    """Whether the first answer to a request of 2026-07-28 may be of the other era: that to `server/discover`
+    decides, others raise the question.
 
     `answer` is the JSON-RPC answer, None where there was none. What may not be sent twice raises it only
     where the server cannot have acted on it.
@@ -43,7 +47,8 @@ def may_be_the_other(message: Message, status: int, answer: dict[str, Any] | Non
 
 
 def refuses_the_handshake(status: int, answer: dict[str, Any] | None) -> bool:
-    """Of the answer to `initialize`; `answer` is the JSON-RPC error, None where there was none."""
+    """Whether an answer to `initialize` says so; `answer` is the JSON-RPC error, None where there was
+    none."""
     return _readable(status, answer) and (answer is not None or status in NO_ENDPOINT)
 
 

@@ -42,7 +42,8 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> ApiKey:
-        """From `KEY` or `NAME:KEY`. Raises SettingsError, which does not repeat the key."""
+        """The key that is written `KEY` or `NAME:KEY`. Raises SettingsError, which does not repeat the
+        key."""
         match = _ENTRY.fullmatch(text)
         if match is None or len(match["key"]) < SHORTEST:
             raise SettingsError(

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from ._common import jsonrpc
 from ._common.channel import ChannelError, UnavailableError
+from ._common.error_codes import INTERNAL_ERROR, INVALID_REQUEST
 from ._common.identity_header import REVOKED
 from ._common.jsonrpc import Kind, Message, MessageError
 from ._common.replica_set import ReplicaSet
@@ -46,7 +47,7 @@ _VERSION_END = b'/protocolVersion"'
 
 
 def last_segment(path: str) -> str:
-    """Of a path, with or without a slash at its end."""
+    """The last segment of a path, with or without a slash at its end."""
     return path.rstrip("/").rpartition("/")[2]
 
 
@@ -99,11 +100,9 @@ class Endpoint:
             await self._refuse(request, RefusedError(400, problem.code, problem.reason))
         except UnavailableError as problem:
             retry = [(b"retry-after", b"%d" % problem.retry_after)]
-            await self._refuse(
-                request, RefusedError(503, jsonrpc.INTERNAL_ERROR, str(problem), headers=retry)
-            )
+            await self._refuse(request, RefusedError(503, INTERNAL_ERROR, str(problem), headers=retry))
         except ChannelError as problem:
-            await self._refuse(request, RefusedError(502, jsonrpc.INTERNAL_ERROR, str(problem)))
+            await self._refuse(request, RefusedError(502, INTERNAL_ERROR, str(problem)))
         finally:
             self._active -= 1
             if self._quiet is not None and not self._active:
@@ -209,14 +208,14 @@ def _messages(body: bytes) -> list[Message]:
 
 def _check_content(headers: Headers) -> None:
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise RefusedError(415, -32600, "Content-Encoding is not supported; send the body as it is")
+        raise RefusedError(415, INVALID_REQUEST, "Content-Encoding is not supported; send the body as it is")
     value = headers.get(b"content-type", b"")
     if value != b"application/json" and value.partition(b";")[0].strip().lower() != b"application/json":
-        raise RefusedError(415, -32600, "Content-Type must be application/json")
+        raise RefusedError(415, INVALID_REQUEST, "Content-Type must be application/json")
 
 
 def _not_allowed(allow: bytes) -> RefusedError:
-    return RefusedError(405, -32600, "method not allowed", headers=[(b"allow", allow)])
+    return RefusedError(405, INVALID_REQUEST, "method not allowed", headers=[(b"allow", allow)])
 
 
 def _says_modern(request: Request) -> bool:

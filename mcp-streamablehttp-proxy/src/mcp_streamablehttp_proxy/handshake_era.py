@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from ._common import jsonrpc
 from ._common.channel import Channel, ChannelError, Turn
-from ._common.jsonrpc import INVALID_REQUEST, Kind, Message
+from ._common.error_codes import INVALID_REQUEST
+from ._common.jsonrpc import Kind, Message
 from .metrics import ServerMetrics
 from .server.pool import Pool
 from .session.deadlines import Deadlines

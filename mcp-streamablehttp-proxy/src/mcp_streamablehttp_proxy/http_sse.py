@@ -16,7 +16,8 @@ from urllib.parse import parse_qs
 
 from ._common import jsonrpc
 from ._common.channel import ChannelError, Turn, TurnCancelledError, UnavailableError
-from ._common.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Kind, Message, MessageError
+from ._common.error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
+from ._common.jsonrpc import Kind, Message, MessageError
 from .handshake_era import HandshakeEra, channel_of, pass_on
 from .metrics import ServerMetrics
 from .session.exchange import answer

@@ -7,12 +7,17 @@ from weakref import WeakSet
 
 from ._common import jsonrpc
 from ._common.channel import Channel, ChannelError
-from ._common.client_capabilities import MISSING_CAPABILITY
-from ._common.envelope import PROTOCOL_VERSION, UNSUPPORTED_VERSION, Envelope, read_envelope
+from ._common.envelope import PROTOCOL_VERSION, Envelope, read_envelope
 from ._common.era_words import REMOVED, error_code
+from ._common.error_codes import (
+    HEADER_MISMATCH,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+)
 from ._common.introduction import only_served_versions
-from ._common.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Kind, Message
-from ._common.mirrored_headers import HEADER_MISMATCH
+from ._common.jsonrpc import Kind, Message
 from ._common.subscriptions import LISTEN, final_result
 from ._common.versions import MODERN_VERSION
 from .metrics import ServerMetrics

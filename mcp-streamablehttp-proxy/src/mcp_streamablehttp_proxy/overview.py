@@ -74,7 +74,7 @@ def as_json(hub: Servers) -> dict[str, object]:
 
 
 def as_page(hub: Servers, base: str) -> str:
-    """For people; `base` is what comes before the paths."""
+    """The overview for people; `base` is what comes before the paths."""
     rows = "".join(_row(line, base) for line in shown(hub))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>MCP servers</title>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._common.error_codes import INVALID_REQUEST
 from ._common.host_origin import Guard as Lists
 from ._common.host_origin import HostRule, OriginRule
 from ._common.settings import SettingsError
@@ -33,7 +34,7 @@ class Guard:
         """Raises RefusedError: 421 for a foreign Host, 403 for a foreign Origin."""
         objection = self._lists.objection(headers.items())
         if objection is not None:
-            raise RefusedError(objection.status, -32600, objection.sentence)
+            raise RefusedError(objection.status, INVALID_REQUEST, objection.sentence)
 
     def principal(self, headers: Headers) -> str:
         """The user whom the gateway signed in, or whose API key it is; "" when nobody tells."""

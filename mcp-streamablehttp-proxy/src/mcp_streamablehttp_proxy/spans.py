@@ -23,14 +23,14 @@ _LONGEST = 128
 
 
 class Spans:
-    """Of one server."""
+    """The spans of one server's calls."""
 
     def __init__(self, server: str, tracer: Tracer) -> None:
         self._server = server
         self._tracer = tracer
 
     def open(self, turn: Turn, outcome: Callable[[Turn], str]) -> None:
-        """Until the turn is settled; to be called before it is sent. A subscription has none."""
+        """Open a span until the turn is settled; to be called before it is sent. A subscription has none."""
         if turn.background:
             return
         from opentelemetry.trace import SpanKind
@@ -53,7 +53,7 @@ class Spans:
 
 
 def spans(server: str) -> Spans | None:
-    """None unless they are sent."""
+    """The spans of a server; None unless they are sent."""
     if not configured():
         return None
     from opentelemetry.trace import get_tracer

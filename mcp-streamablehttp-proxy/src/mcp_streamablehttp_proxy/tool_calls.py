@@ -15,7 +15,7 @@ log = logging.getLogger("mcp_streamablehttp_proxy.audit")
 
 
 class ToolCalls:
-    """Of one server."""
+    """The calls of one server's tools."""
 
     def __init__(self, server: str, metrics: ServerMetrics) -> None:
         self._server = server

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
+from mcp_echo_streamablehttp_server_stateless._common.error_codes import MISSING_CAPABILITY
 from mcp_types import (
     CreateMessageRequest,
     CreateMessageRequestParams,
@@ -83,4 +84,4 @@ def require(ctx: Context, capability: str) -> None:
     declared = ctx.client_capabilities
     if declared is None or getattr(declared, capability) is None:
         data: dict[str, object] = {"requiredCapabilities": {capability: {}}}
-        raise MCPError(-32021, f"the client must declare {capability}", data)
+        raise MCPError(MISSING_CAPABILITY, f"the client must declare {capability}", data)

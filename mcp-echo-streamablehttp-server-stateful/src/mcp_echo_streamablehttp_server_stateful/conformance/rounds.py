@@ -6,6 +6,7 @@ import json
 
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
+from mcp_echo_streamablehttp_server_stateless._common.error_codes import INVALID_PARAMS
 from mcp_types import InputRequiredResult, ListRootsRequest
 
 from .asking import MODERN, Question, ask, field, form, said, sample
@@ -49,7 +50,7 @@ async def _confirmed(ctx: Context) -> str | InputRequiredResult:
     if isinstance(answers, InputRequiredResult):
         return answers
     if ctx.protocol_version == MODERN and ctx.request_state != "confirming":
-        raise MCPError(-32602, "requestState is missing or not the one that was sent")
+        raise MCPError(INVALID_PARAMS, "requestState is missing or not the one that was sent")
     return "state-ok"
 
 

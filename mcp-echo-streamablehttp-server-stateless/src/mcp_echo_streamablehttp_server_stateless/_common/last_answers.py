@@ -23,7 +23,7 @@ CUT = "This instance has ended, and the call with it; it may have been carried o
 
 
 class LastAnswers:
-    """In front of the application; `end` is for `serving.server`'s `at_end`."""
+    """A layer in front of the application; `end` is for `serving.server`'s `at_end`."""
 
     def __init__(self, app: ASGIApp) -> None:
         AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
@@ -31,7 +31,7 @@ class LastAnswers:
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """From a signal handler: only `call_soon_threadsafe` wakes the loop."""
+        """To be called from a signal handler: only `call_soon_threadsafe` wakes the loop."""
         asyncio.get_running_loop().call_soon_threadsafe(self._ending.set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

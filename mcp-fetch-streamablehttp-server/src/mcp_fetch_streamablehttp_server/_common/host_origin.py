@@ -53,8 +53,8 @@ class HostRule:
 
     @classmethod
     def parse(cls, text: str) -> HostRule:
-        """From `example.com`, `example.com:8443`, `example.com:*`, or a whole address, whose host and port
-        count. Raises ValueError."""
+        """The rule that is written `example.com`, `example.com:8443`, `example.com:*`, or a whole address,
+        whose host and port count. Raises ValueError."""
         match = _RULE.fullmatch(text)
         if match is None:
             raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .refusal import INVALID_REQUEST
+from .refusal import refuse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,7 +45,7 @@ class MessageCheck:
             else:
                 fault = fault_of(found)
                 if fault is not None:
-                    await _refuse(send, id_of(found), fault)
+                    await refuse(send, 400, fault, id_=id_of(found))
                     return
         read.reverse()
 
@@ -77,7 +77,7 @@ def fault_of(message: Any) -> str | None:
     return None
 
 
-def id_of(message: Any) -> Any:
+def id_of(message: Any) -> str | float | None:
     """The id to answer with: the caller's where it is text or a number (1.5 is one), else null."""
     found = message.get("id") if isinstance(message, dict) else None
     return found if isinstance(found, str | int | float) and not isinstance(found, bool) else None
@@ -87,11 +87,3 @@ def _is_id(value: Any) -> bool:
     if isinstance(value, float):
         return value.is_integer()
     return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-async def _refuse(send: Send, id_: Any, sentence: str) -> None:
-    error = {"code": INVALID_REQUEST, "message": sentence}
-    body = json.dumps({"jsonrpc": "2.0", "id": id_, "error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 400, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

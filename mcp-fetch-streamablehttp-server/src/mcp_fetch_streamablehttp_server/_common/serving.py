@@ -65,7 +65,8 @@ def address(listener: socket.socket) -> str:
 
 
 class Health:
-    """In front of an application whose process may be about to end: its health checks say so with 503."""
+    """A layer in front of an application whose process may be about to end: its health checks say so with
+    503."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

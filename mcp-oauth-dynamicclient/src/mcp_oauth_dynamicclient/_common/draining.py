@@ -23,7 +23,7 @@ _LAST = (b"connection", b"close")
 
 
 class DrainingServer(uvicorn.Server):
-    """On SIGTERM goes on answering for `drain` seconds and only then ends.
+    """A server that on SIGTERM goes on answering for `drain` seconds and only then ends.
 
     `say_so` is called after the first two of them: from then on a health check is to say 503, so that the
     load balancer leaves this process out while it still answers. Every answer meanwhile ends its connection:

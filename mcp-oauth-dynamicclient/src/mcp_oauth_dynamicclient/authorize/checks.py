@@ -67,7 +67,7 @@ class Verified(Draft):
 
 
 async def check(ctx: Context, parameters: Sequence[tuple[str, str]]) -> tuple[Client, AuthorizationRequest]:
-    """UnverifiedError before, RedirectedError after client and redirect URI are known to be good."""
+    """Raises UnverifiedError before client and redirect URI are known to be good, RedirectedError after."""
     counts = Counter(name for name, _ in parameters if name != "resource")
     draft = Draft(
         given=dict(parameters),

@@ -20,7 +20,8 @@ class NotAdmittedError(AccessDeniedError):
 
 
 async def complete(ctx: Context, request: Request, flow: Flow, identity: Identity) -> Response:
-    """Carry out what the person approved before signing in. NotAdmittedError when no rule admits them."""
+    """Carry out what the person approved before signing in. Raises NotAdmittedError if no rule admits
+    them."""
     reason = await ctx.policy.still_allowed(identity)
     if reason is not None:
         ctx.audit.record(

@@ -74,7 +74,7 @@ def _pages(client: Client) -> tuple[tuple[str, str], ...]:
 
 
 def describe_end(ctx: Context, client: Client) -> str:
-    """Until when what is approved now lasts at the latest."""
+    """The day until which what is approved now lasts at the latest."""
     if not client.allows_grant("refresh_token"):
         return f"{duration(grant.lifetime(ctx, client))}; then the client has to ask again"
     latest = pages.moment(ctx.now() + ctx.settings.grant_lifetime)

@@ -17,7 +17,7 @@ MIN_SECRET = 24
 
 
 def load_clients(settings: Settings) -> dict[str, Client]:
-    """By client_id. Raises SettingsError, one line that names the file and the client."""
+    """The clients by client_id. Raises SettingsError, one line that names the file and the client."""
     if settings.clients_file is None:
         return {}
     try:

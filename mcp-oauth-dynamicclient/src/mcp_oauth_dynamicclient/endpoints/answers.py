@@ -15,6 +15,6 @@ def private(content: dict[str, Any], status_code: int = 200) -> Response:
 
 
 def broken() -> Response:
-    """To an exception that nobody handled; the log has it."""
+    """The answer to an exception that nobody handled; the log has it."""
     content = {"error": "server_error", "error_description": "Something went wrong here; try again."}
     return private(content, 500)

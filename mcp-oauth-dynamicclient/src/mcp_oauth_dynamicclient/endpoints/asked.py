@@ -76,7 +76,8 @@ def allows(scope: Scope) -> bool:
 
 
 def asked(scope: Scope, resources: Resources) -> Asked:
-    """InvalidRequestError when it is not said, or said twice."""
+    """What a request to `/verify` asks about. Raises InvalidRequestError when it is not said, or said
+    twice."""
     path = own_path(scope)
     at = _AT.fullmatch(path)
     headers: dict[bytes, bytes] = dict(scope["headers"])

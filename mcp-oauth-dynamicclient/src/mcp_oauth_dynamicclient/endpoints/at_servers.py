@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import pages
-from .._common.refusal import INTERNAL_ERROR, error_body
+from .._common.error_codes import INTERNAL_ERROR
+from .._common.refusal import error_body
 from ..context import Context
 from ..cors import address_of
 from ..errors import StoreUnavailableError, TemporarilyUnavailableError

@@ -53,7 +53,8 @@ EMPTY: Headers = [(b"content-length", b"0")]
 
 
 def routes(ctx: Context, verify: Verify) -> APIRouter:
-    """In the table of routes, for whoever reads it; `app.py` calls Verify before any routing."""
+    """The routes for an application that mounts this one below a path; `app.py` calls Verify before any
+    routing."""
     router = APIRouter()
     router.routes += [Route(path, verify, methods=METHODS, include_in_schema=False) for path in PATHS]
     return router
@@ -262,7 +263,8 @@ def identity_headers(grant: Grant) -> Headers:
 
 
 def own_credentials(scope: Scope) -> Headers:
-    """Those for the authorization server itself, which an edge removes unless it is told them here."""
+    """The credentials for the authorization server itself, which an edge removes unless it is told them
+    here."""
     given = [(name, value) for name, value in scope["headers"] if name == b"authorization"]
     cookies = [value for name, value in scope["headers"] if name == b"cookie"]
     return [*given, (b"cookie", b"; ".join(cookies))] if cookies else given

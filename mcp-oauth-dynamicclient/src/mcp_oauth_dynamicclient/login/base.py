@@ -56,7 +56,8 @@ class LoginProvider(Protocol):
         """
 
     async def ask_again(self, token: str, subject: str) -> StillVouched:
-        """Whether it still vouches for the person. AccessDeniedError when it does not; otherwise as above."""
+        """Whether it still vouches for the person. Raises AccessDeniedError when it does not; else as
+        above."""
 
 
 def authorization_code(label: str, answer: Mapping[str, str]) -> str:

@@ -43,7 +43,8 @@ class GitHubApi:
         return None
 
     async def groups(self, token: str) -> tuple[str, ...]:
-        """`org` and, if a rule names one, `org/team`. AccessDeniedError when the token is no longer good."""
+        """`org` and, if a rule names one, `org/team`. Raises AccessDeniedError for a token that is no longer
+        good."""
         orgs = await self._pages(token, f"{self.url}/user/orgs")
         found = [login for org in orgs if isinstance(login := org.get("login"), str)]
         if self._by_team:

@@ -52,5 +52,6 @@ class GuardedProvider:
 
 
 def _check_unicode(*values: object) -> None:
-    """Half a surrogate pair, which JSON can hold, can be neither stored nor shown. UnicodeEncodeError."""
+    """Half a surrogate pair, which JSON can hold, can be neither stored nor shown: UnicodeEncodeError is
+    raised."""
     json.dumps(values, ensure_ascii=False).encode()

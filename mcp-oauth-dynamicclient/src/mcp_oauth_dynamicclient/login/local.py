@@ -31,8 +31,8 @@ class AccountError(ValueError):
 async def authenticate(
     ctx: Context, name: str, password: str, address: str, browser: str | None = None
 ) -> Identity:
-    """The person. AccessDeniedError for a wrong name and a wrong password alike, which take equally long;
-    TooManyRequestsError when they come too fast, whether the account exists or not.
+    """The person. Raises AccessDeniedError for a wrong name and a wrong password alike, which take equally
+    long, TooManyRequestsError when they come too fast, whether the account exists or not.
 
     `browser` is one that signed in to this account before; what others try does not slow it down.
     """

@@ -92,8 +92,8 @@ class Standings:
             task.add_done_callback(lambda _: self._asking.pop(identity.user_id, None))
 
     async def renew(self, identity: Identity) -> None:
-        """Ask if it is time, and wait for the answer. TemporarilyUnavailableError when the provider has not
-        answered for too long: then nobody can say, and the client may come again."""
+        """Ask if it is time, and wait for the answer. Raises TemporarilyUnavailableError when the provider
+        has not answered for too long: then nobody can say, and the client may come again."""
         standing = await self._table.get(identity.user_id)
         if standing is None:
             return

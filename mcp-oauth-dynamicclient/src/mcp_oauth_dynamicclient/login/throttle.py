@@ -41,7 +41,7 @@ BY_ONE_ADDRESS = (Pace(100, HOUR),)
 
 
 async def count(ctx: Context, name: str, address: str, browser: str | None) -> None:
-    """Count an attempt before it is made. TooManyRequestsError when it comes too soon."""
+    """Count an attempt before it is made. Raises TooManyRequestsError when it comes too soon."""
     own = FROM_A_KNOWN_BROWSER if browser else FROM_ONE_ADDRESS
     paces: dict[str, tuple[Pace, ...]] = {}
     if browser is None:

@@ -55,7 +55,7 @@ async def exchange_code(
 async def refresh(
     http: httpx.AsyncClient, label: str, endpoint: str, client: tuple[str, str], token: str, *, basic: bool
 ) -> dict[str, Any]:
-    """Use a provider's refresh token. AccessDeniedError when it says that the token is no longer good."""
+    """Use a provider's refresh token. Raises AccessDeniedError when the token is no longer good."""
     body = {"refresh_token": token}
     answer = await _token_request(http, label, endpoint, client, "refresh_token", body, basic=basic)
     if answer.get("error") == "invalid_grant":
@@ -94,7 +94,7 @@ def _fault(answer: dict[str, Any]) -> str:
 
 
 async def send(http: httpx.AsyncClient, label: str, method: str, url: str, **options: Any) -> httpx.Response:
-    """One request. TemporarilyUnavailableError when there is no answer, or one of the 5xx kind."""
+    """One request. Raises TemporarilyUnavailableError when there is no answer, or one of 5xx."""
     try:
         response = await http.request(method, url, timeout=TIMEOUT, **options)
     except httpx.HTTPError as error:
@@ -105,7 +105,7 @@ async def send(http: httpx.AsyncClient, label: str, method: str, url: str, **opt
 
 
 def json_object(label: str, response: httpx.Response) -> dict[str, Any]:
-    """The members of a successful JSON answer. ServerError for anything else."""
+    """The members of a successful JSON answer. Raises ServerError for anything else."""
     answer = _members(response) if response.status_code == 200 else {}
     if not answer:
         raise ServerError(f"{label} answered with status {response.status_code} and nothing of use.")

@@ -266,7 +266,7 @@ class Turn:
     # for the one that waits
 
     async def wait(self) -> None:
-        """Until the turn is settled, or `interrupt` wants something else done first."""
+        """Return once the turn is settled, or `interrupt` wants something else done first."""
         if self.outcome is None:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting

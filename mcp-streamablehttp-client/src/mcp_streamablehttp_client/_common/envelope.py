@@ -12,8 +12,6 @@ from . import jsonrpc
 from .jsonrpc import Members, Message, MessageError
 from .versions import MODERN_VERSION
 
-UNSUPPORTED_VERSION = -32022
-
 _PREFIX = "io.modelcontextprotocol/"
 PROTOCOL_VERSION = f"{_PREFIX}protocolVersion"
 CLIENT_INFO = f"{_PREFIX}clientInfo"

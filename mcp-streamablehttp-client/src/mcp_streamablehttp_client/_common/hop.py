@@ -151,7 +151,7 @@ class Bearer:
 
     @classmethod
     def of(cls, header: str | None) -> Bearer | None:
-        """None where the header has no challenge of these schemes."""
+        """The challenge of a header; None where it has none of these schemes."""
         found = re.search(r"(?:^|[\s,])(?:bearer|dpop)(?=$|[\s,])", header or "", re.IGNORECASE)
         if header is None or found is None:
             return None

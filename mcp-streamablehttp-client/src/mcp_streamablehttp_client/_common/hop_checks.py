@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
+from .error_codes import METHOD_NOT_FOUND, UNSUPPORTED_VERSION
 from .hop import AUTHORIZATION, TRANSPORT, Bearer, Hop, Reply, State, Verdict, unseen, well, wrong
 from .versions import HANDSHAKE_VERSIONS, MODERN_VERSION
 
@@ -98,7 +99,7 @@ def check_https(url: str, *, loopback: bool, problem: str = "") -> Verdict:
 
 
 def check_redirect(url: str, reply: Reply) -> Verdict:
-    """Of an answer to a POST."""
+    """The verdict on an answer to a POST."""
     if reply.status not in (301, 302, 303, 307, 308):
         return well("redirect", "none")
     try:
@@ -144,7 +145,7 @@ def check_session(opened: Reply, unknown: Reply | None) -> Verdict:
 
 
 def check_handshake(reply: Reply, *, has_token: bool = False) -> Verdict:
-    """Of the answer to initialize (2025-11-25, Lifecycle)."""
+    """The verdict on the answer to initialize (2025-11-25, Lifecycle)."""
     rule = "MCP 2025-11-25, Lifecycle"
     if (fault := _transport_fault("handshake", reply, has_token)) is not None:
         return fault
@@ -164,11 +165,11 @@ def check_handshake(reply: Reply, *, has_token: bool = False) -> Verdict:
 def refuses_the_handshake(reply: Reply) -> bool:
     """Whether initialize is refused as something the server does not speak at all."""
     error = (reply.message or {}).get("error")
-    return isinstance(error, dict) and error.get("code") in (-32022, -32601)
+    return isinstance(error, dict) and error.get("code") in (UNSUPPORTED_VERSION, METHOD_NOT_FOUND)
 
 
 def check_modern(reply: Reply, *, has_token: bool = False) -> Verdict:
-    """Of the answer to server/discover (2026-07-28); a server may not speak it."""
+    """The verdict on the answer to server/discover (2026-07-28); a server may not speak it."""
     rule = f"MCP {MODERN_VERSION}, Discovery"
     message = reply.message
     if message is not None and "error" in message and reply.status in (200, 400, 404):

@@ -14,7 +14,7 @@ from .hop import AUTHORIZATION, TRANSPORT, Bearer, Hop, Reply, Verdict, unseen, 
 
 
 def check_challenge(url: str, reply: Reply) -> Verdict:
-    """Of the answer to a request without a token."""
+    """The verdict on the answer to a request without a token."""
     rule = f"{AUTHORIZATION}, Protected Resource Metadata Discovery"
     if reply.status == 401:
         header = reply.headers.get("www-authenticate")
@@ -199,7 +199,7 @@ def check_registration(document: dict[str, Any], reply: Reply | None) -> Verdict
 
 
 def check_authorize(reply: Reply, redirect_uri: str, state: str, issuer: str) -> Verdict:
-    """Of the answer to an authorization request in order, before anybody signed in."""
+    """The verdict on the answer to an authorization request in order, before anybody signed in."""
     if reply.status in (302, 303, 307):
         location = reply.headers.get("location", "")
         if not location.startswith(redirect_uri):
@@ -240,7 +240,7 @@ def check_authorize(reply: Reply, redirect_uri: str, state: str, issuer: str) ->
 
 
 def check_token(hop: Hop, reply: Reply) -> Verdict:
-    """Of the answer to a code or refresh token that nobody issued; `hop` is token or refresh."""
+    """The verdict on the answer to a code or refresh token that nobody issued; `hop` is token or refresh."""
     document = reply.document
     rule = "RFC 6749 §5.2"
     if reply.status == 200 and document is not None and "access_token" in document:
@@ -295,7 +295,7 @@ def check_audience(token: str, resource: str, issuer: str, now: float) -> Verdic
 
 
 def check_invented_token(reply: Reply) -> Verdict:
-    """Of the answer to a token that nobody issued."""
+    """The verdict on the answer to a token that nobody issued."""
     if reply.status == 401:
         return well("audience", "an invented token is refused")
     if reply.status < 300:

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HEADER_MISMATCH = -32020
 ANNOTATION = "x-mcp-header"
 PARAM_PREFIX = "Mcp-Param-"
 
@@ -152,7 +151,7 @@ def check_arguments(arguments: Any, headers: Mapping[bytes, bytes], mirrored: It
 
 
 def encode(value: str) -> str:
-    """As it is when that is safe in a header, else in the base64 sentinel."""
+    """The value as it is when that is safe in a header, else in the base64 sentinel."""
     if _SAFE.fullmatch(value) and not _SENTINEL.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode('utf-8', 'surrogatepass')).decode()}?="

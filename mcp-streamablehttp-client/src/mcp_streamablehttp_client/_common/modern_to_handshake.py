@@ -89,7 +89,7 @@ class OpenCall:
 
 
 class ModernToHandshake:
-    """One for each server process or connection; the parked calls are those of the whole server."""
+    """Each server process or connection has one; the parked calls are those of the whole server."""
 
     label = "modern clients"
 

@@ -13,7 +13,8 @@ RENEW_SECONDS = 60.0
 class _Record:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self | None:
-        """None when the stored text is not such a record; members of later versions are ignored."""
+        """The record that a text holds; None when it is no such record. Members of later versions are
+        ignored."""
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # dataclasses only
         try:
             return cls(**{name: member for name, member in value.items() if name in known})
@@ -26,7 +27,8 @@ class _Record:
 
 @dataclass(frozen=True)
 class Server(_Record):
-    """Not secret: lets a bridge find its tokens without asking the network."""
+    """What is known of a server, which is not secret: lets a bridge find its tokens without asking the
+    network."""
 
     url: str
     resource: str
@@ -89,7 +91,7 @@ class Tokens(_Record):
         return time.time() >= self.expires_at - margin
 
     def renewed(self, answer: dict[str, Any]) -> Tokens:
-        """With a token answer (RFC 6749 §5.1) taken in; a refresh token not renewed is kept."""
+        """The tokens with a token answer (RFC 6749 §5.1) taken in; a refresh token not renewed is kept."""
         now = time.time()
         lifetime = answer.get("expires_in")
         if isinstance(lifetime, str) and lifetime.isdigit():

@@ -60,7 +60,7 @@ class Change:
 
 
 def installed(host: Host, path: Path, name: str, url: str, command: list[str]) -> Change:
-    """With the server; raises ClientError where the name is another server's."""
+    """The text with the server in it; raises ClientError where the name is another server's."""
     path, before = _read(path)
     try:
         entries = _entries(host, before)
@@ -72,8 +72,8 @@ def installed(host: Host, path: Path, name: str, url: str, command: list[str]) -
 
 
 def uninstalled(host: Host, path: Path, url: str, name: str | None = None) -> Change:
-    """Without every entry of this program for the URL, or the one of that name; raises ClientError where
-    there is none."""
+    """The text without every entry of this program for the URL, or without the one of that name; raises
+    ClientError where there is none."""
     path, before = _read(path)
     try:
         names = [each for each, entry in _entries(host, before).items() if _is_for(entry, url)]

@@ -71,7 +71,7 @@ class Connection:
         return event
 
     def rest(self) -> bool:
-        """After an exchange: whether another can follow (RFC 9112 section 9.3)."""
+        """Call after an exchange: whether another can follow (RFC 9112 section 9.3)."""
         protocol = self._protocol
         both_done = protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
         if (

@@ -41,7 +41,7 @@ class Decoder:
 
 
 def decoder_of(field: str | None) -> Decoder | None:
-    """For a Content-Encoding field; None when the content is as it is. Raises UnknownCodingError."""
+    """What decodes a Content-Encoding field; None when the content is as it is. Raises UnknownCodingError."""
     codings = [part.strip().lower() for part in (field or "").split(",")]
     codings = [coding for coding in codings if coding not in ("", "identity")]
     if len(codings) > 1:

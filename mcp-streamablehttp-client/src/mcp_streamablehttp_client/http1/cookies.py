@@ -9,7 +9,7 @@ LONGEST_COOKIE = 4096
 
 
 class Cookies:
-    """For one process and one server: kept in memory, sent to every path, gone at the end."""
+    """The cookies of one process and one server: kept in memory, sent to every path, gone at the end."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}

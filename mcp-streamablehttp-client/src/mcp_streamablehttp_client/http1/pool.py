@@ -33,7 +33,7 @@ class Pool:
         self._moved = 0.0
 
     async def connection(self, target: Target, *, repeatable: bool) -> Connection:
-        """One that stands, kept or new; raises NotConnectedError."""
+        """A connection that stands, kept or new; raises NotConnectedError."""
         longest = IDLE_SECONDS if repeatable else TRUSTED_SECONDS
         while True:
             kept = await self._kept(longest) or await self._freed()

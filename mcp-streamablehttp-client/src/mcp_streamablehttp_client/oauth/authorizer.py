@@ -32,7 +32,7 @@ def _nobody(_: str | None) -> None:
 
 
 class NoAuthorization:
-    """For servers whose authorization the person brings in a header."""
+    """Stands in for servers whose authorization the person brings in a header."""
 
     waits_at: str | None = None
 

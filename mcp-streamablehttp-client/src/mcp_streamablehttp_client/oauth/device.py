@@ -51,7 +51,7 @@ async def tokens(
 
 
 def show(answer: dict[str, Any], server_url: str, seconds: float) -> str:
-    """On stderr: where to go and what to enter, and the same as a QR code. Returns the address
+    """Tell on stderr where to go and what to enter, and the same as a QR code. Returns the address
     with the code."""
     where = checked(answer.get("verification_uri"), "verification address", server_url)
     complete = answer.get("verification_uri_complete")

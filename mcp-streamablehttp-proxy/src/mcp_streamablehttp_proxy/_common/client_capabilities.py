@@ -8,9 +8,8 @@ from typing import Any
 from msgspec import Raw
 
 from . import jsonrpc
+from .error_codes import MISSING_CAPABILITY
 from .jsonrpc import Members
-
-MISSING_CAPABILITY = -32021
 
 ASKED_OF_CLIENTS = frozenset(("elicitation/create", "sampling/createMessage", "roots/list"))
 MAY_NEED_INPUT = frozenset(("tools/call", "prompts/get", "resources/read"))

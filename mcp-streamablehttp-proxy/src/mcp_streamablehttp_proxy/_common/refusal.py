@@ -6,20 +6,34 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .error_codes import INTERNAL_ERROR, INVALID_REQUEST
+
 if TYPE_CHECKING:
     from starlette.types import Send
 
-INVALID_REQUEST = -32600
-INTERNAL_ERROR = -32603
+
+def error(id_: str | float | None, code: int, sentence: str) -> bytes:
+    """The message; it has no id where none was read (JSON-RPC 2.0 section 5)."""
+    return json.dumps({"jsonrpc": "2.0", "id": id_, "error": {"code": code, "message": sentence}}).encode()
 
 
 def error_body(sentence: str, code: int = INVALID_REQUEST) -> bytes:
-    """The body: the error has no id, since no message was read (JSON-RPC 2.0 section 5)."""
-    return json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": sentence}}).encode()
+    return error(None, code, sentence)
 
 
-async def refuse(send: Send, status: int, sentence: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    body = error_body(sentence)
+async def refuse(
+    send: Send,
+    status: int,
+    sentence: str,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    *,
+    code: int | None = None,
+    id_: str | float | None = None,
+) -> None:
+    """Answer with this status. Without a code, 5xx is an internal error, any other an invalid request."""
+    if code is None:
+        code = INTERNAL_ERROR if status >= 500 else INVALID_REQUEST
+    body = error(id_, code, sentence)
     length = str(len(body)).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", length), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})

@@ -79,8 +79,8 @@ class Forwarder:
     async def forward(
         self, place: str, scope: Scope, hop: Pair, proof: Pair, receive: Receive, send: Send
     ) -> None:
-        """Until the answer is passed on, or the client has gone. Its request is not read before `place` took
-        a connection, and never sent twice.
+        """Return once the answer is passed on, or the client has gone. Its request is not read before `place`
+        took a connection, and never sent twice.
 
         Raises OwnerUnreachableError, OwnerHangsError and OwnerLostError, when nothing was answered.
         """
@@ -215,7 +215,7 @@ def _client(connect: float) -> httpx.AsyncClient:
 
 
 class ClientLeftError(Exception):
-    """In the middle of its request."""
+    """The client left in the middle of its request."""
 
 
 async def _body(receive: Receive, sent: asyncio.Event) -> AsyncIterator[bytes]:

@@ -42,8 +42,8 @@ Key = Callable[["Scope"], str | None]
 
 
 class Replicas:
-    """In front of an application that keeps sessions in its process, and of all its checks, since the owner
-    checks a forwarded request as if it had come to it. One hop at most.
+    """A layer in front of an application that keeps sessions in its process, and of all its checks, since the
+    owner checks a forwarded request as if it had come to it. One hop at most.
 
     404 for a session whose owner is gone, 504 while its owner does not answer, 502 for a call whose owner
     ended before it answered, 403 for a hop that no replica made.

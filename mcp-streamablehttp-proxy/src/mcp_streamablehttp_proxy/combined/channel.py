@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from .._common import jsonrpc
 from .._common.channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelledError
+from .._common.era_words import RESOURCE_NOT_FOUND
 from .._common.jsonrpc import Kind, Message, MessageError
 from .._common.subscriptions import LISTEN
 from .listening import Listening
@@ -27,7 +28,7 @@ PATIENCE = 30.0
 
 _NAMED = frozenset(("tools/call", "prompts/get"))
 _NO_SUCH_THING = tuple(
-    Raw(b"%d" % code) for code in (-32002, jsonrpc.INVALID_PARAMS, jsonrpc.METHOD_NOT_FOUND)
+    Raw(b"%d" % code) for code in (RESOURCE_NOT_FOUND, jsonrpc.INVALID_PARAMS, jsonrpc.METHOD_NOT_FOUND)
 )
 """Errors of a server that does not have a resource."""
 
@@ -110,7 +111,7 @@ class Combined:
             turn.settle(turn.message.refused(problem.code, problem.reason))
 
     def notify(self, message: Message, owner: Owner | None = None) -> None:
-        """Of those that 2026-07-28 has, none is for a server."""
+        """Drops notifications: of those that 2026-07-28 has, none is for a server."""
 
     def answer(self, message: Message, owner: Owner) -> bool:
         return False

@@ -32,7 +32,7 @@ class Resources:
             del self._known[uri]
 
     def owner(self, uri: str) -> str | None:
-        """Of a resource, or of a template."""
+        """The server of a resource, or of a template."""
         return self._known.get(uri) or self._templates.get(uri)
 
     def likely(self, uri: str) -> list[str]:

@@ -60,7 +60,7 @@ class Seated:
         task.add_done_callback(self._tasks.discard)
 
     def notify(self, message: Message, owner: Owner | None = None) -> None:
-        """None that is for a server says for which of its processes."""
+        """Drops notifications: none that is for a server says for which of its processes."""
 
     def answer(self, message: Message, owner: Owner) -> bool:
         return any(at.answer(message, owner) for at in set(self._at.values()))

@@ -37,7 +37,8 @@ class HttpSse:
         self._introduction = asyncio.Lock()
 
     async def send(self, message: Message) -> None:
-        """Until the server has taken the message; its answer comes by the stream. Raises RemoteError."""
+        """Return once the server has taken the message; its answer comes by the stream. Raises
+        RemoteError."""
         if is_modern(message):
             raise NoEndpointError("speaks HTTP+SSE of 2024-11-05, which knows no such request")
         if self._reader is None:

@@ -13,10 +13,10 @@ from msgspec import Raw
 
 from .._common import jsonrpc
 from .._common.envelope import PROTOCOL_VERSION
+from .._common.error_codes import HEADER_MISMATCH
 from .._common.event_stream import Event
 from .._common.jsonrpc import Kind, Message
 from .._common.mirror import Mirror
-from .._common.mirrored_headers import HEADER_MISMATCH
 from .connection import (
     EVENT_STREAM,
     Connection,
@@ -65,7 +65,7 @@ class StreamableHttp:
         self._mirror = Mirror()
 
     async def send(self, message: Message) -> None:
-        """Until the message is taken, a request answered. Raises RemoteError."""
+        """Return once the message is taken, a request answered. Raises RemoteError."""
         if is_modern(message):
             await self._send_modern(message)
         elif message.method == "initialize":

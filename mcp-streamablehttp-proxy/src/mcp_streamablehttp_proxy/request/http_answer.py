@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from .._common.jsonrpc import INVALID_REQUEST
+from .._common.error_codes import INVALID_REQUEST
 from ..wire.http import RefusedError, Request, accepts, event
 
 _SOON = 0.05
@@ -64,7 +64,7 @@ class HttpAnswer:
             await self._request.end_stream()
 
     async def wait(self, wake: asyncio.Event, seconds: float | None = None) -> None:
-        """Until `wake` is set, the client has gone, or the time is up; keeps the stream alive."""
+        """Return once `wake` is set, the client has gone, or the time is up; keeps the stream alive."""
         if self._watch is None and asyncio.get_running_loop().time() - self._begun >= _SOON:
             self._watch = asyncio.ensure_future(self._request.disconnected())
             self._watch.add_done_callback(lambda task: self._left(task, wake))

@@ -37,7 +37,7 @@ class Backend:
 
     @cached_property
     def tool_headers(self) -> ToolHeaders:
-        """For a modern channel."""
+        """The headers that a modern channel's tools want."""
         return ToolHeaders(self.channel, self.introduction, self.child.server.request_timeout)
 
     @property

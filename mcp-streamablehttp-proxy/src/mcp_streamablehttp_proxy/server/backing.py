@@ -35,7 +35,7 @@ class Backing(Channel, Protocol):
 
     @property
     def pid(self) -> int:
-        """Of its process; 0 if it has none."""
+        """The id of its process; 0 if it has none."""
 
     @property
     def alive(self) -> bool: ...
@@ -50,7 +50,7 @@ class Backing(Channel, Protocol):
 
     @property
     def tags(self) -> dict[str, object]:
-        """For the log."""
+        """What the log says with each of its lines."""
 
     async def start(self) -> None:
         """Raises ChannelError."""

@@ -21,7 +21,7 @@ class Backoff:
 
     @property
     def pause(self) -> float:
-        """Until the next start may be tried; negative when it may be."""
+        """Seconds until the next start may be tried; negative when it may be."""
         return self._not_before - time.monotonic()
 
     def failed(self, reason: str, *, trouble: bool = True) -> None:

@@ -75,7 +75,7 @@ class Openers:
         """Whether the server was seen to ask a client something that a person or a model must answer."""
 
     def for_session(self, initialize: Message) -> Purpose:
-        """For one session alone, with its client's own words."""
+        """A process for one session alone, with its client's own words."""
 
         async def open_(child: Backing) -> Backend:
             with Introducer(child) as introducer:
@@ -101,7 +101,7 @@ class Openers:
         return Purpose("handshake", bytes(initialize.members.get("params", b"")), False, open_)
 
     def for_sessions(self, capabilities: Mapping[str, Any]) -> Purpose:
-        """For sessions whose clients can do this together."""
+        """A process for sessions whose clients can do this together."""
 
         async def open_(child: Backing) -> Backend:
             child.on_question = self._heard
@@ -124,7 +124,7 @@ class Openers:
         return Purpose("handshake", jsonrpc.encode(capabilities), True, open_)
 
     def for_modern(self, capabilities: Mapping[str, Any]) -> Purpose:
-        """For modern clients that can do this together."""
+        """A process for modern clients that can do this together."""
 
         async def open_(child: Backing) -> Backend:
             child.on_question = self._heard

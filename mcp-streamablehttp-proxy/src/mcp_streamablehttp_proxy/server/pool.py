@@ -77,7 +77,7 @@ class Pool:
     # getting a process
 
     async def exclusive(self, label: str, principal: str, purpose: Purpose) -> Backend:
-        """For one session alone, perhaps opened ahead. Ends with `release`."""
+        """A process for one session alone, perhaps opened ahead. Ends with `release`."""
         return await self._obtain(label, principal, purpose)
 
     async def joint(self, principal: str, purpose: Purpose) -> Backend:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from .._common.accept import Accepted, accepted
+from .._common.error_codes import INVALID_REQUEST
 from .._common.versions import Era
 
 Scope = MutableMapping[str, Any]
@@ -156,7 +157,7 @@ def read_headers(scope: Scope) -> Headers:
         if name not in headers:
             headers[name] = value
         elif name in _SINGLE:
-            raise RefusedError(400, -32600, f"header {name.decode('latin-1')} came more than once")
+            raise RefusedError(400, INVALID_REQUEST, f"header {name.decode('latin-1')} came more than once")
         else:
             headers[name] += b"," + value
     return headers
@@ -166,14 +167,14 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
     """The request body. Raises RefusedError (413) above `limit` bytes, and DisconnectedError."""
     declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limit:
-        raise RefusedError(413, -32600, f"the body must not exceed {limit} bytes")
+        raise RefusedError(413, INVALID_REQUEST, f"the body must not exceed {limit} bytes")
     message = await receive()
     if message["type"] == "http.disconnect":
         raise DisconnectedError
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         if len(body) > limit:
-            raise RefusedError(413, -32600, f"the body must not exceed {limit} bytes")
+            raise RefusedError(413, INVALID_REQUEST, f"the body must not exceed {limit} bytes")
         return body
     chunks, size = [body], len(body)
     while message.get("more_body"):
@@ -183,7 +184,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise RefusedError(413, -32600, f"the body must not exceed {limit} bytes")
+            raise RefusedError(413, INVALID_REQUEST, f"the body must not exceed {limit} bytes")
     return b"".join(chunks)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .._common import jsonrpc, mirrored_headers
+from .._common.error_codes import HEADER_MISMATCH
 from .._common.jsonrpc import Message
 from .._common.mirrored_headers import (
-    HEADER_MISMATCH,
     PARAM_PREFIX,
     InvalidAnnotationError,
     Mirrored,

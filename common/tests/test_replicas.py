@@ -292,7 +292,7 @@ async def test_what_a_stranger_at_a_users_place_was_sent_arrives_whole_at_the_ne
 
 @pytest.mark.parametrize("answers", [False, True])
 async def test_an_owner_that_hangs_is_no_owner_that_is_gone(start: Start, answers: bool) -> None:
-    fleet = await start(look_after=0.2, well_within=0.5)
+    fleet = await start(look_after=0.2, well_within=3.0)
     owner, other, _ = fleet.all
     session = await fleet.open(owner)
     if answers:
@@ -314,7 +314,7 @@ async def test_an_owner_that_takes_no_more_connections_finishes_a_long_call(
 ) -> None:
     """As after its drain: the call under way is not taken for one that hangs. What waited to be accepted when
     it stopped to listen is broken off."""
-    fleet = await start(look_after=0.2, well_within=0.5)
+    fleet = await start(look_after=0.2, well_within=3.0)
     owner, other, _ = fleet.all
     session = await fleet.open(owner)
     slow = asyncio.create_task(fleet.use(other, session, **{"x-test": "slow"}))

@@ -353,7 +353,7 @@ async def test_health_recovers_with_the_server(start: Start, tmp_path: Path, scr
 
 
 async def test_a_shared_child_that_nobody_uses_is_ended(start: Start, eventually: Eventually) -> None:
-    proxy = await start(isolation="shared", idle_timeout=0.3)
+    proxy = await start(isolation="shared", idle_timeout=2.0)
     client = await proxy.opened()
     pid = int(await client.call("pid"))
     await client.delete()
@@ -540,7 +540,7 @@ async def test_working_directory_and_arguments(start: Start, scripted: Command, 
 
 
 async def test_memory_in_use_is_limited(start: Start, read: Read) -> None:
-    client = await (await start(memory=200 * 1024 * 1024, idle_timeout=0.5)).opened()
+    client = await (await start(memory=200 * 1024 * 1024, idle_timeout=5.0)).opened()
     assert await client.call("allocate", size=1000) == "1000"
     ended = read(await client.post(client.tool("allocate", size=400_000_000, keep=True)))[-1]
     assert "used more than 200 MiB of memory" in ended["error"]["message"]

@@ -250,7 +250,7 @@ async def test_batches_in_2025_03_26(proxy: Running, read: Read) -> None:
 
 
 async def test_a_call_that_takes_too_long_is_answered_and_cancelled(start: Start, read: Read) -> None:
-    proxy = await start(request_timeout=0.2)
+    proxy = await start(request_timeout=2.0)
     client = await proxy.opened()
     for accept in ("application/json", "application/json, text/event-stream"):
         response = await client.post(client.tool("hang"), accept=accept)
@@ -278,7 +278,7 @@ async def test_a_session_deleted_in_mid_call_ends_the_stream_of_its_answer(proxy
 
 
 async def test_an_idle_session_is_closed_with_its_child(start: Start, eventually: Eventually) -> None:
-    proxy = await start(idle_timeout=0.2)
+    proxy = await start(idle_timeout=2.0)
     client = await proxy.opened()
     await eventually(lambda: proxy.alive() == 0)
     assert (await client.post(PING)).status_code == 404

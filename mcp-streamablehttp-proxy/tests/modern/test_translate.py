@@ -129,9 +129,9 @@ async def test_a_closed_stream_cancels_the_call(translated: Modern) -> None:
 
 
 async def test_a_call_that_takes_too_long_is_cancelled_and_answered(front: Front) -> None:
-    client = await front("handshake", request_timeout=0.2)
+    client = await front("handshake", request_timeout=2.0)
     answer = await client.call("test_hang")
-    assert "did not answer within 0.2 s" in answer["error"]["message"]
+    assert "did not answer within 2 s" in answer["error"]["message"]
     while await client.text("test_running") != "0":
         await asyncio.sleep(0)
 

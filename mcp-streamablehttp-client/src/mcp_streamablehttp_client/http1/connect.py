@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 
+from .._common.addresses import literal
 from ..errors import NotConnectedError
 from ..proxies import proxy_for
 from ..trust import Trust
@@ -57,8 +58,10 @@ async def connected(target: Target, trust: Trust) -> Connection:
 
 
 async def _open(wire: Wire, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    # An address has no other to race with; a race that is cancelled as it is won loses the socket.
+    delay = NEXT_ADDRESS_SECONDS if literal(host) is None else None
     transport, _ = await asyncio.get_running_loop().create_connection(
-        lambda: wire, host, port, ssl=tls, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS
+        lambda: wire, host, port, ssl=tls, happy_eyeballs_delay=delay
     )
     kept_alive(transport.get_extra_info("socket"))
 

@@ -28,6 +28,8 @@ SHAPES = ("one host", "subdomains")
 @dataclass(frozen=True)
 class Stack:
     engine: Engine
+    shape: str
+    """One of SHAPES."""
     project: str
     env_file: Path
     issuer: str
@@ -175,7 +177,7 @@ def prepare(
     }
     _write(env_file, values)
     password = secrets.token_urlsafe(12)
-    stack = Stack(engine, project, env_file, issuer, server_url, port, https_port, password)
+    stack = Stack(engine, shape, project, env_file, issuer, server_url, port, https_port, password)
     try:
         yield stack
     finally:

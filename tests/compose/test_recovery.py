@@ -53,4 +53,4 @@ def test_killed_containers_come_back_and_clients_notice_nothing(stack: Stack, fo
     stack.wait_healthy()
     assert httpx.get(f"{stack.issuer}/jwks", timeout=60).json() == keys
     assert known(stack, client)
-    run_end_to_end_tests(stack, folder, "tests/e2e/test_gate.py")
+    run_end_to_end_tests(stack, folder, "test_sdk_client.py")

@@ -40,6 +40,7 @@ def test_a_decision_is_one_line_with_who_which_what_and_why(tmp_path: Path) -> N
         f"the token {new_secret()} was sent twice", "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
         "-----BEGIN PRIVATE KEY-----",
     ],
+    ids=("bearer", "basic", "secret", "with a prefix", "in a sentence", "JWT", "PEM"),
 )  # fmt: skip
 def test_what_looks_like_a_secret_is_redacted_wherever_it_stands(
     capsys: pytest.CaptureFixture[str], text: str

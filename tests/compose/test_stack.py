@@ -101,6 +101,29 @@ def test_status_prints_every_url_and_how_it_is(stack: Stack) -> None:
         assert "healthy" in line
 
 
+def test_accounts_are_managed_from_beside(stack: Stack, tmp_path: Path) -> None:
+    """As `./justw auth`, where no local run is."""
+
+    def auth(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "gateway.run", "--auth", *arguments],
+            cwd=ROOT, env={**stack.environment, "GATEWAY_STATE": str(tmp_path)}, input=stdin,
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    added = auth("users", "add", "grace", "--password-stdin", stdin="a password of grace's")
+    assert added.returncode == 0, added.stdout + added.stderr
+    listed = auth("users", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert stack.account in listed.stdout
+    assert "grace" in listed.stdout
+    assert auth("users", "remove", "grace").returncode == 0
+    assert "grace" not in auth("users", "list").stdout
+    unknown = auth("users", "remove", "nobody")
+    assert unknown.returncode != 0
+    assert "Traceback" not in unknown.stderr
+
+
 def test_every_server_answers_its_health_check_through_the_edge(stack: Stack, http: httpx.Client) -> None:
     for name in SERVERS:
         answer = http.get(stack.server(name).removesuffix("/mcp") + "/health")

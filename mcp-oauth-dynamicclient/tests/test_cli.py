@@ -372,11 +372,12 @@ async def test_serving_ends_cleanly_on_sigterm(environment: dict[str, str]) -> N
 
 
 def test_a_server_that_is_interrupted_ends_as_programs_do(environment: dict[str, str]) -> None:
-    """Port 0 takes a free one."""
+    """Port 0 takes a free one. A shell's background job is born deaf to SIGINT, and so are its children."""
     command = [sys.executable, "-m", "mcp_oauth_dynamicclient", "serve", "--port", "0"]
     with subprocess.Popen(
-        command, env=os.environ | environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as server:
+        command, env=os.environ | environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as server:  # fmt: skip
         assert server.stderr is not None
         for line in server.stderr:
             if "Uvicorn running" in line:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import install
+from gateway import install, tests
+from gateway.no_skips import NOT_ALL_RAN
 from gateway.packages import PACKAGES
 from tests.conftest import ROOT
 
@@ -66,13 +67,41 @@ def test_another(): pass
 """
 
 
-@pytest.mark.parametrize(("reason", "status"), [("redis is not installed", 1), ("only Linux has it", 0)])
+@pytest.mark.parametrize(
+    ("reason", "status"), [("redis is not installed", NOT_ALL_RAN), ("only Linux has it", 0)]
+)
 def test_what_is_skipped_has_not_passed(tmp_path: Path, reason: str, status: int) -> None:
     (tmp_path / "test_it.py").write_text(SKIPS.format(reason=reason))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "gateway.no_skips", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status, done.stdout
     assert ("skipped, so not passed" in done.stdout) == bool(status)
+
+
+BESIDE = """
+import os, pytest
+def test_steady(): pass
+def test_that_waits_too_short(): assert "PYTEST_XDIST_WORKER" not in os.environ
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "right"),
+    [
+        ("", True),
+        ("def test_broken(): assert False", False),
+        ("def test_skipped(): pytest.skip('redis is not installed')", False),
+    ],
+    ids=("as it should", "broken", "skipped"),
+)
+def test_what_fails_beside_others_counts_as_it_ends_by_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], more: str, right: bool
+) -> None:
+    (tmp_path / "test_it.py").write_text(BESIDE + more)
+    own_cache = ["-q", "-o", f"cache_dir={tmp_path}/cache"]
+    assert tests.passed([str(tmp_path)], own_cache, ("-n", "2", "--cache-clear")) == right
+    again = "what failed beside others, by itself" in capfd.readouterr().out
+    assert again == ("skip" not in more)
 
 
 @pytest.mark.parametrize(

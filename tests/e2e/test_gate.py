@@ -280,7 +280,8 @@ async def test_whatever_is_challenged_gets_its_answer_with_the_right_token(
     taken = (None, "*/*", "application/json", "text/event-stream", HEADERS["Accept"])
     untaken = ("text/html", "", "image/png", "application/json;q=0, text/*;q=0")
     statuses: Counter[int] = Counter()
-    for spelling, origin, accept in itertools.product(("", "/"), origins, (*taken, *untaken)):
+    addresses = [*(("", origin) for origin in origins), ("/", None), ("/", "https://evil.example")]
+    for (spelling, origin), accept in itertools.product(addresses, (*taken, *untaken)):
         url = access.resource + spelling
         headers = {"Content-Type": "application/json", "Accept": accept or ""}
         if accept is None:
@@ -301,7 +302,7 @@ async def test_whatever_is_challenged_gets_its_answer_with_the_right_token(
                 continue
             expected = answer.status_code == 200 if method == "POST" else answer.status_code not in (401, 403)
             assert expected, (method, url, headers, answer.status_code)
-    foreign, allowed = 2 * 2, 2 * 3
+    foreign, allowed = 2 + 1, 3 + 1
     assert statuses == {
         403: foreign * len((*taken, *untaken)) * 3,
         406: allowed * len(untaken),

@@ -7,10 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.compose.stack import Stack
+from tests.compose.stack import SHAPES, Stack
 from tests.compose.test_stack import run_end_to_end_tests
 
-pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.compose,
+    pytest.mark.timeout(1200),
+    pytest.mark.parametrize("stack", SHAPES[:1], indirect=True, scope="session"),
+]
 
 
 def register(stack: Stack) -> str:

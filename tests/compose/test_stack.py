@@ -18,7 +18,7 @@ from tests.compose.stack import ROOT, Stack
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(2400)]
 SERVERS = ("echo-stateful", "echo-stateless", "fetch", "time")
 PARTS = {
-    "one host": ("test_gate.py", "test_sdk_client.py"),
+    "one host": ("test_sdk_client.py",),
     "subdomains": (
         "test_attacks.py",
         "test_bridge.py",

@@ -51,13 +51,14 @@ class Documents:
         self._settings = settings
         self._cache = FetchCache(store, fetcher or Fetcher(), now)
 
-    def is_wellknown(self, client_id: str) -> bool:
-        return self._settings.wellknown_clients and client_id in wellknown()
+    def builtin(self, client_id: str) -> dict[str, Any] | None:
+        """The built-in copy, where the settings allow it."""
+        return wellknown().get(client_id) if self._settings.wellknown_clients else None
 
     async def client(self, client_id: str) -> Client:
         """The client that a document describes. Raises UnusableDocumentError or UnreachableDocumentError."""
         self._check_id(client_id)
-        builtin = wellknown().get(client_id) if self._settings.wellknown_clients else None
+        builtin = self.builtin(client_id)
         try:
             copy = await self._cache.load(client_id, self._check_document, builtin=builtin)
         except AddressRefusedError as error:

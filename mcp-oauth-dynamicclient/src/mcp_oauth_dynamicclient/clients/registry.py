@@ -63,8 +63,8 @@ class ClientRegistry:
         """Whether somebody here stands for it: the operator, this gateway's own list, or a person who has
         signed in with it. Anybody may register another, or publish its document."""
         return (
-            client.source in ("preregistered", "wellknown")
-            or self._documents.is_wellknown(client.client_id)
+            client.source == "preregistered"
+            or self._documents.builtin(client.client_id) is not None
             or client.last_used_at is not None
         )
 

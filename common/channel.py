@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from . import jsonrpc
+from .error_codes import REQUEST_TIMEOUT
 from .jsonrpc import Message
 
 _TOKEN = b'"progressToken"'
@@ -254,7 +254,7 @@ class Turn:
 
     def expired(self, server: str, reason: str) -> Message:
         """The response to a request that its server has not answered in time (-32001)."""
-        return self.message.refused(jsonrpc.REQUEST_TIMEOUT, f"server {server} {reason}")
+        return self.message.refused(REQUEST_TIMEOUT, f"server {server} {reason}")
 
     def response(self) -> Message:
         """The response of a settled turn. Raises ChannelError, TurnCancelledError."""

@@ -15,6 +15,7 @@ from . import jsonrpc
 from .channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelledError
 from .envelope import CLIENT_CAPABILITIES, LOG_LEVEL, SUBSCRIPTION_ID, envelope_of, tag, wrap
 from .era_words import result_to_handshake
+from .error_codes import INTERNAL_ERROR, METHOD_NOT_FOUND
 from .introduction import capabilities, offers
 from .jsonrpc import Kind, Members, Message
 from .subscriptions import LISTEN
@@ -236,7 +237,7 @@ class HandshakeToModern:
         said = jsonrpc.object_members(error).get("message")
         text = reason if said is None else f"{reason}: {jsonrpc.decode(said)}"
         self._drop(call.turn, reason)
-        call.turn.settle(call.turn.message.refused(jsonrpc.INTERNAL_ERROR, text))
+        call.turn.settle(call.turn.message.refused(INTERNAL_ERROR, text))
 
     # subscriptions
 
@@ -261,7 +262,7 @@ class HandshakeToModern:
     def deliver(self, message: Message, turn: Turn | None) -> None:
         if message.kind is Kind.REQUEST:
             reason = "a server of 2026-07-28 asks by its results"
-            self._server.answer(message.refused(jsonrpc.METHOD_NOT_FOUND, reason), self)
+            self._server.answer(message.refused(METHOD_NOT_FOUND, reason), self)
         elif turn is not None and turn is self._listening:
             untagged = tag(message, SUBSCRIPTION_ID, None)
             if message.method not in _OF_SUBSCRIPTIONS:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_streamablehttp_proxy._common import jsonrpc
+from mcp_streamablehttp_proxy._common.error_codes import PARSE_ERROR
 from mcp_streamablehttp_proxy._common.jsonrpc import Kind, MessageError
 from mcp_streamablehttp_proxy.session.streams import parse_event_id
 from mcp_streamablehttp_proxy.wire.lines import LineSplitter, Oversize
@@ -134,7 +135,7 @@ def test_a_message_is_nested_as_deep_as_every_place_can_read(text: str) -> None:
             continue
         with pytest.raises(MessageError) as refused:
             jsonrpc.parse(body)
-        assert refused.value.code == jsonrpc.PARSE_ERROR
+        assert refused.value.code == PARSE_ERROR
 
 
 def test_brackets_in_strings_and_beside_each_other_are_no_depth() -> None:

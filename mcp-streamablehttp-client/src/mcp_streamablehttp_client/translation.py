@@ -17,6 +17,7 @@ from . import __version__
 from ._common import jsonrpc
 from ._common.channel import Channel, ChannelError, Owner, Turn, TurnCancelledError
 from ._common.envelope import envelope_of, wrap
+from ._common.error_codes import INTERNAL_ERROR
 from ._common.handshake_to_modern import HandshakeToModern
 from ._common.introduction import initialize_from_discover, speaks_modern
 from ._common.jsonrpc import Kind, Message
@@ -221,7 +222,7 @@ class Translated:
         except TurnCancelledError:
             return
         except ChannelError as problem:
-            response = turn.message.refused(jsonrpc.INTERNAL_ERROR, str(problem))
+            response = turn.message.refused(INTERNAL_ERROR, str(problem))
         self._host.write(response.with_id(turn.client_id))
 
     def deliver(self, message: Message, turn: Turn | None) -> None:

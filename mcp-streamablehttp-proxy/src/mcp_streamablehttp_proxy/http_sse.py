@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from ._common import jsonrpc
 from ._common.channel import ChannelError, Turn, TurnCancelledError, UnavailableError
-from ._common.error_codes import INVALID_REQUEST, METHOD_NOT_FOUND
+from ._common.error_codes import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND
 from ._common.jsonrpc import Kind, Message, MessageError
 from .handshake_era import HandshakeEra, channel_of, pass_on
 from .metrics import ServerMetrics
@@ -147,7 +147,7 @@ class Link:
                 await self._take(message)
             except (ChannelError, RefusedError, MessageError) as problem:
                 if message.kind is Kind.REQUEST:
-                    code = problem.code if isinstance(problem, MessageError) else jsonrpc.INTERNAL_ERROR
+                    code = problem.code if isinstance(problem, MessageError) else INTERNAL_ERROR
                     self._transport.calls.unsent(message, self.principal, "failed", started)
                     self._say(jsonrpc.error(message.id, code, str(problem)))
             except Exception:

@@ -11,9 +11,12 @@ from ._common.envelope import PROTOCOL_VERSION, Envelope, read_envelope
 from ._common.era_words import REMOVED, error_code
 from ._common.error_codes import (
     HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     MISSING_CAPABILITY,
+    PARSE_ERROR,
     UNSUPPORTED_VERSION,
 )
 from ._common.introduction import only_served_versions
@@ -35,10 +38,10 @@ from .wire.http import Headers, RefusedError, Request
 from .wire.mirrored_headers import check_headers, check_params, concerns_params
 
 STATUS = {
-    jsonrpc.PARSE_ERROR: 400,
-    jsonrpc.INVALID_REQUEST: 400,
-    jsonrpc.INVALID_PARAMS: 400,
-    jsonrpc.METHOD_NOT_FOUND: 404,
+    PARSE_ERROR: 400,
+    INVALID_REQUEST: 400,
+    INVALID_PARAMS: 400,
+    METHOD_NOT_FOUND: 404,
     HEADER_MISMATCH: 400,
     MISSING_CAPABILITY: 400,
     UNSUPPORTED_VERSION: 400,
@@ -132,7 +135,7 @@ class ModernEra:
         except TimeoutError:
             reason = "did not answer in time"
             text = f"server {channel.name} did not answer within {patience:g} s"
-            await answer.finish(jsonrpc.error(id_, jsonrpc.INTERNAL_ERROR, text))
+            await answer.finish(jsonrpc.error(id_, INTERNAL_ERROR, text))
             return
         except ChannelError as problem:
             if not answer.streaming:
@@ -140,7 +143,7 @@ class ModernEra:
             if call.listening:
                 await answer.cut()  # no result, which tells the client to listen again
             else:
-                await answer.finish(jsonrpc.error(id_, jsonrpc.INTERNAL_ERROR, str(problem)))
+                await answer.finish(jsonrpc.error(id_, INTERNAL_ERROR, str(problem)))
             return
         finally:
             call.close(reason)

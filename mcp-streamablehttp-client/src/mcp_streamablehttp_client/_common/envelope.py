@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Raw
 
 from . import jsonrpc
+from .error_codes import INVALID_PARAMS
 from .jsonrpc import Members, Message, MessageError
 from .versions import MODERN_VERSION
 
@@ -60,7 +61,7 @@ def read_envelope(message: Message) -> Envelope:
 
 
 def _invalid(reason: str) -> MessageError:
-    return MessageError(jsonrpc.INVALID_PARAMS, reason)
+    return MessageError(INVALID_PARAMS, reason)
 
 
 def _log_level(raw: Raw | None) -> int | None:

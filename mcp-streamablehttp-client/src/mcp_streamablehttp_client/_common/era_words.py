@@ -6,6 +6,7 @@ from msgspec import Raw
 
 from . import jsonrpc
 from .envelope import SERVER_INFO
+from .error_codes import INTERNAL_ERROR, INVALID_PARAMS
 from .introduction import FRESHNESS
 from .jsonrpc import Members
 
@@ -55,9 +56,9 @@ def error_to_modern(error: Raw) -> Raw:
     """An error object with no code that the modern era has withdrawn or given another sense."""
     code = error_code(error)
     if code == RESOURCE_NOT_FOUND:
-        return _with_code(error, jsonrpc.INVALID_PARAMS)
+        return _with_code(error, INVALID_PARAMS)
     if code == URL_ELICITATION_REQUIRED or code in _RESERVED:
-        return _with_code(error, jsonrpc.INTERNAL_ERROR)
+        return _with_code(error, INTERNAL_ERROR)
     return error
 
 
@@ -65,7 +66,7 @@ def error_code(error: Raw) -> int:
     """The code of an error object; internal error if it has none."""
     raw = jsonrpc.object_members(error).get("code")
     code = None if raw is None else jsonrpc.decode(raw)
-    return code if isinstance(code, int) else jsonrpc.INTERNAL_ERROR
+    return code if isinstance(code, int) else INTERNAL_ERROR
 
 
 def _with_code(error: Raw, code: int) -> Raw:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from . import jsonrpc
+from .error_codes import INVALID_PARAMS
 from .jsonrpc import Members, Message, MessageError
 
 
@@ -18,7 +19,7 @@ def input_responses(message: Message) -> Members:
     answers = jsonrpc.object_members(raw)
     if bytes(raw)[:1] != b"{" or any(bytes(answer)[:1] != b"{" for answer in answers.values()):
         reason = "params.inputResponses must be an object with an object for each key"
-        raise MessageError(jsonrpc.INVALID_PARAMS, reason)
+        raise MessageError(INVALID_PARAMS, reason)
     return answers
 
 

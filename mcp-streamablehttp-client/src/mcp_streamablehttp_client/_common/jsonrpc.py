@@ -15,13 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from .error_codes import INTERNAL_ERROR as INTERNAL_ERROR
-from .error_codes import INVALID_PARAMS as INVALID_PARAMS
-from .error_codes import INVALID_REQUEST as INVALID_REQUEST
-from .error_codes import METHOD_NOT_FOUND as METHOD_NOT_FOUND
-from .error_codes import PARSE_ERROR as PARSE_ERROR
-from .error_codes import REQUEST_CANCELLED as REQUEST_CANCELLED
-from .error_codes import REQUEST_TIMEOUT as REQUEST_TIMEOUT
+from .error_codes import INVALID_REQUEST, PARSE_ERROR
 
 Members = dict[str, Raw]
 """Top-level members of one JSON object, each value as raw JSON."""

@@ -33,6 +33,7 @@ from .client_capabilities import (
 )
 from .envelope import LOG_LEVELS, Envelope, read_envelope, unwrap
 from .era_words import REMOVED, URL_ELICITATION_REQUIRED, error_code, error_to_modern, result_to_modern
+from .error_codes import METHOD_NOT_FOUND
 from .input_required import input_request, input_required, input_responses, url_requests
 from .introduction import capabilities, discover_from_initialize, server_info
 from .jsonrpc import Kind, Members, Message, MessageError
@@ -147,7 +148,7 @@ class ModernToHandshake:
                 self._subscriptions.add(turn)
             elif method in REMOVED:
                 reason = f"{method} does not exist in this protocol version"
-                turn.settle(turn.message.refused(jsonrpc.METHOD_NOT_FOUND, reason))
+                turn.settle(turn.message.refused(METHOD_NOT_FOUND, reason))
             else:
                 self._begin(turn)
         except MessageError as problem:
@@ -321,7 +322,7 @@ class ModernToHandshake:
             self._gather(call)
 
     def _refuse(self, question: Message, reason: str) -> None:
-        self._server.answer(question.refused(jsonrpc.METHOD_NOT_FOUND, reason), self)
+        self._server.answer(question.refused(METHOD_NOT_FOUND, reason), self)
 
     def _gather(self, call: OpenCall) -> None:
         """Servers ask several things at once: wait for the last of them."""

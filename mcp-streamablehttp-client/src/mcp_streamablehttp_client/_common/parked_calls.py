@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from . import jsonrpc
 from .channel import LoopTimers, Timer, Timers, UnavailableError
+from .error_codes import INVALID_PARAMS
 from .jsonrpc import Message, MessageError
 from .request_state import Seal, identity
 
@@ -91,7 +92,7 @@ class ParkedCalls(Generic[Call]):
         found = self._parked.pop(handle, None) if handle is not None else None
         if found is None:
             raise MessageError(
-                jsonrpc.INVALID_PARAMS,
+                INVALID_PARAMS,
                 "requestState is not valid for this request or has expired; "
                 "send the request again without requestState and inputResponses",
             )

@@ -11,6 +11,7 @@ from msgspec import Raw
 from . import jsonrpc
 from .channel import Channel, ChannelError, LoopTimers, Owner, Timer, Timers, Turn, TurnCancelledError
 from .envelope import SUBSCRIPTION_ID, tag
+from .error_codes import INVALID_PARAMS
 from .introduction import offers
 from .jsonrpc import Message, MessageError
 
@@ -45,7 +46,7 @@ class Subscription:
         uris = asked.get(_RESOURCES, []) if isinstance(asked, dict) else []
         if not isinstance(asked, dict) or not _strings(uris) or len(uris) > _MOST_RESOURCES:
             raise MessageError(
-                jsonrpc.INVALID_PARAMS,
+                INVALID_PARAMS,
                 "params.notifications must be an object; its resourceSubscriptions a list of "
                 f"at most {_MOST_RESOURCES} URIs",
             )

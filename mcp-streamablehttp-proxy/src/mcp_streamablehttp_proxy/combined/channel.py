@@ -14,6 +14,7 @@ from msgspec import Raw
 from .._common import jsonrpc
 from .._common.channel import Channel, ChannelError, LoopTimers, Owner, Timers, Turn, TurnCancelledError
 from .._common.era_words import RESOURCE_NOT_FOUND
+from .._common.error_codes import INVALID_PARAMS, METHOD_NOT_FOUND
 from .._common.jsonrpc import Kind, Message, MessageError
 from .._common.subscriptions import LISTEN
 from .listening import Listening
@@ -27,9 +28,7 @@ PATIENCE = 30.0
 """Seconds that one server may take for its part of a list, before the others are shown without it."""
 
 _NAMED = frozenset(("tools/call", "prompts/get"))
-_NO_SUCH_THING = tuple(
-    Raw(b"%d" % code) for code in (RESOURCE_NOT_FOUND, jsonrpc.INVALID_PARAMS, jsonrpc.METHOD_NOT_FOUND)
-)
+_NO_SUCH_THING = tuple(Raw(b"%d" % code) for code in (RESOURCE_NOT_FOUND, INVALID_PARAMS, METHOD_NOT_FOUND))
 """Errors of a server that does not have a resource."""
 
 
@@ -106,7 +105,7 @@ class Combined:
                 self._complete(turn)
             else:
                 reason = f"{method} does not say which of several servers it is for"
-                turn.settle(turn.message.refused(jsonrpc.METHOD_NOT_FOUND, reason))
+                turn.settle(turn.message.refused(METHOD_NOT_FOUND, reason))
         except MessageError as problem:
             turn.settle(turn.message.refused(problem.code, problem.reason))
 
@@ -171,7 +170,7 @@ class Combined:
         found = self._names.owner(shown)
         if found is None:
             kind = "tool" if turn.message.method == "tools/call" else "prompt"
-            raise MessageError(jsonrpc.INVALID_PARAMS, f"Unknown {kind}: {shown}")
+            raise MessageError(INVALID_PARAMS, f"Unknown {kind}: {shown}")
         server, own = found
         message = turn.message.with_params({**turn.message.params, "name": jsonrpc.encode(own)})
         self._one(turn, server, message, lambda inner: _pass_on(inner, turn))
@@ -185,7 +184,7 @@ class Combined:
         shown = _text(ref.get("name"))
         found = self._names.owner(shown)
         if found is None:
-            raise MessageError(jsonrpc.INVALID_PARAMS, f"Unknown prompt: {shown}")
+            raise MessageError(INVALID_PARAMS, f"Unknown prompt: {shown}")
         own = jsonrpc.dump({**ref, "name": jsonrpc.encode(found[1])})
         message = turn.message.with_params({**turn.message.params, "ref": own})
         self._one(turn, found[0], message, lambda inner: _pass_on(inner, turn))
@@ -308,7 +307,7 @@ class Combined:
             return
         if message.kind is Kind.REQUEST:
             reason = "a server of 2026-07-28 asks by its results"
-            self._at(turn).answer(message.refused(jsonrpc.METHOD_NOT_FOUND, reason), self)
+            self._at(turn).answer(message.refused(METHOD_NOT_FOUND, reason), self)
         elif turn.message.method == LISTEN:
             self._listening.hear(message, turn)
         elif not (turn.context.shared and message.method == "notifications/progress"):

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from .._common import jsonrpc
 from .._common.envelope import SERVER_INFO
+from .._common.error_codes import INVALID_PARAMS
 from .._common.introduction import FRESHNESS
 from .._common.jsonrpc import Members, MessageError
 from .._common.versions import MODERN_VERSION
@@ -141,4 +142,4 @@ def cursors(raw: Raw | None) -> dict[str, str] | None:
             return msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, str])
     except (binascii.Error, ValueError):
         pass
-    raise MessageError(jsonrpc.INVALID_PARAMS, "cursor is none that this server gave; list from the start")
+    raise MessageError(INVALID_PARAMS, "cursor is none that this server gave; list from the start")

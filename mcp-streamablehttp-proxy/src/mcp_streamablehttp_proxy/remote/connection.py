@@ -11,6 +11,7 @@ import httpx
 
 from .. import __version__
 from .._common import jsonrpc
+from .._common.error_codes import INTERNAL_ERROR, METHOD_NOT_FOUND
 from .._common.event_stream import Event, EventParser, EventTooLargeError
 from .._common.jsonrpc import Kind, Message
 from ..settings import RemoteServer
@@ -34,7 +35,7 @@ _NO_ENDPOINT = frozenset({400, 404, 405, 406, 415, 422, 501})
 class RemoteError(Exception):
     """A request has no answer. The text goes after "server NAME"."""
 
-    code = jsonrpc.INTERNAL_ERROR
+    code = INTERNAL_ERROR
 
 
 class UnreachableError(RemoteError):
@@ -48,7 +49,7 @@ class ConnectionBrokenError(RemoteError):
 class NoEndpointError(RemoteError):
     """Nobody there understands such a request."""
 
-    code = jsonrpc.METHOD_NOT_FOUND
+    code = METHOD_NOT_FOUND
 
 
 class Connection:

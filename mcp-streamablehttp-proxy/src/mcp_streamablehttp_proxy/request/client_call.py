@@ -11,6 +11,7 @@ from msgspec import Raw
 from .._common import jsonrpc
 from .._common.channel import Channel, ChannelError, Turn, TurnCancelledError
 from .._common.envelope import SUBSCRIPTION_ID, Envelope
+from .._common.error_codes import METHOD_NOT_FOUND
 from .._common.jsonrpc import Kind, Message
 from .._common.subscriptions import LISTEN
 from ..wire.http import MAX_UNSENT
@@ -109,7 +110,7 @@ class ClientCall:
     def deliver(self, message: Message, turn: Turn | None) -> None:
         if message.kind is Kind.REQUEST:
             reason = "a server of 2026-07-28 asks by its results"
-            self._channel.answer(message.refused(jsonrpc.METHOD_NOT_FOUND, reason), self)
+            self._channel.answer(message.refused(METHOD_NOT_FOUND, reason), self)
         elif message.method == "notifications/cancelled":
             self.end()
         elif message.method != "notifications/message" or self._envelope.wants(message):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 from .._common import jsonrpc
 from .._common.channel import ChannelError, Owner, Turn, TurnCancelledError
+from .._common.error_codes import INTERNAL_ERROR
 from .._common.jsonrpc import Kind, Message
 from .._common.versions import Era
 from ..settings import MIB, Server
@@ -271,7 +272,7 @@ class Child:
         if turn is None:
             return False
         text = f"server {self.server.name} {reason}"
-        self._end(turn, turn.message.refused(jsonrpc.INTERNAL_ERROR, text), answered=True)
+        self._end(turn, turn.message.refused(INTERNAL_ERROR, text), answered=True)
         return True
 
     def _exited(self, how: str) -> None:

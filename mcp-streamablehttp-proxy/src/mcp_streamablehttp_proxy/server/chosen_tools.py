@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from .._common import jsonrpc
 from .._common.channel import Around, Channel, Turn
+from .._common.error_codes import INVALID_PARAMS
 from .._common.jsonrpc import Message
 from ..settings import Tools
 
@@ -30,7 +31,7 @@ class ChosenTools(Around):
             shown = jsonrpc.decode(turn.message.params.get("name", b"null"))
             own = self._tools.own_name(shown) if isinstance(shown, str) else shown
             if own is None:
-                turn.settle(turn.message.refused(jsonrpc.INVALID_PARAMS, f"Unknown tool: {shown}"))
+                turn.settle(turn.message.refused(INVALID_PARAMS, f"Unknown tool: {shown}"))
                 return
             if own != shown:
                 params = {**turn.message.params, "name": Raw(jsonrpc.encode(own))}

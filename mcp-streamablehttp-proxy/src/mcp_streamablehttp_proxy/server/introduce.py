@@ -15,6 +15,7 @@ from .. import __version__
 from .._common import jsonrpc
 from .._common.channel import ChannelError, Turn, TurnCancelledError
 from .._common.envelope import envelope_of
+from .._common.error_codes import METHOD_NOT_FOUND
 from .._common.introduction import speaks_modern
 from .._common.jsonrpc import Kind, Message
 from .._common.versions import LATEST_HANDSHAKE_VERSION
@@ -78,7 +79,7 @@ class Introducer:
             answer = (
                 message.answered(b"{}")
                 if message.method == "ping"
-                else message.refused(jsonrpc.METHOD_NOT_FOUND, "no client is connected yet")
+                else message.refused(METHOD_NOT_FOUND, "no client is connected yet")
             )
             self._child.answer(answer, self)
         elif len(self.heard) < _MOST_HEARD:

@@ -23,6 +23,7 @@ from .._common.channel import (
     TurnCancelledError,
 )
 from .._common.client_capabilities import askable
+from .._common.error_codes import INTERNAL_ERROR
 from .._common.jsonrpc import Message
 
 PATIENCE = 30.0
@@ -117,7 +118,7 @@ class OneAtATime(Around):
             f"not executed: server {self.name} asks its clients, so that its calls run one after the other, "
             f"and {_described(before)} is under way; try again when it is answered"
         )
-        turn.settle(turn.message.refused(jsonrpc.INTERNAL_ERROR, text))
+        turn.settle(turn.message.refused(INTERNAL_ERROR, text))
 
     def _drop(self, turn: Turn) -> bool:
         for entry in self._waiting:

@@ -16,6 +16,7 @@ from msgspec import Raw
 from .._common import jsonrpc
 from .._common.channel import LoopTimers, Owner, Timers, Turn
 from .._common.envelope import SUBSCRIPTION_ID, tag
+from .._common.error_codes import INTERNAL_ERROR
 from .._common.jsonrpc import Kind, Message
 from .questions import NOBODY, Questions
 
@@ -77,7 +78,7 @@ class Routing:
             self.owners.remove(owner)
         for id_ in [id_ for id_, (asked, _) in self._asked.items() if asked is owner]:
             del self._asked[id_]
-            self._write(jsonrpc.error(id_, jsonrpc.INTERNAL_ERROR, "the client has gone"))
+            self._write(jsonrpc.error(id_, INTERNAL_ERROR, "the client has gone"))
         for token in [token for token, (turn, _) in self._tokens.items() if turn.owner is owner]:
             del self._tokens[token]
 
@@ -176,7 +177,7 @@ class Routing:
         owner.deliver(message, turn)
 
     def _refuse(self, message: Message, reason: str) -> None:
-        self._write(message.refused(jsonrpc.INTERNAL_ERROR, reason).raw)
+        self._write(message.refused(INTERNAL_ERROR, reason).raw)
 
 
 def _remember(known: OrderedDict[bytes, Known], key: bytes, value: Known) -> None:

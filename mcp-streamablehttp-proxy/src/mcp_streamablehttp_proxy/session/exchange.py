@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from .._common import jsonrpc
 from .._common.channel import Channel, ChannelError, Turn, TurnCancelledError
+from .._common.error_codes import INTERNAL_ERROR, REQUEST_CANCELLED
 from .._common.jsonrpc import Message
 from ..settings import Settings
 from ..wire.http import Request
@@ -113,6 +114,6 @@ def answer(turn: Turn) -> bytes:
         return turn.response().with_id(turn.client_id)
     except TurnCancelledError as problem:
         reason = f"request cancelled: {problem}"
-        return jsonrpc.error(turn.client_id, jsonrpc.REQUEST_CANCELLED, reason)
+        return jsonrpc.error(turn.client_id, REQUEST_CANCELLED, reason)
     except ChannelError as problem:
-        return jsonrpc.error(turn.client_id, jsonrpc.INTERNAL_ERROR, str(problem))
+        return jsonrpc.error(turn.client_id, INTERNAL_ERROR, str(problem))

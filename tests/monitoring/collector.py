@@ -1,8 +1,12 @@
-"""What stands in for an OpenTelemetry collector: OTLP over HTTP, as protobuf."""
+"""What stands in for an OpenTelemetry collector: OTLP over HTTP, as protobuf.
+
+As a program, for a container, it prints what it is sent, a line for each body, in base64.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +17,8 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+PORT = 4318
+"""Of the program."""
 WITHIN = 120
 """Seconds; an end of waiting for what does not come."""
 
@@ -83,11 +89,7 @@ def _attributes(holder: Any) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def collecting() -> Iterator[tuple[Collector, str]]:
-    """A collector, and its OTEL_EXPORTER_OTLP_ENDPOINT."""
-    collector = Collector()
-
+def _handler(take: Callable[[bytes], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -100,7 +102,7 @@ def collecting() -> Iterator[tuple[Collector, str]]:
                 body = gzip.decompress(body)
             known = self.path == "/v1/traces"
             if known:
-                collector.take(body)
+                take(body)
             self.send_response(200 if known else 404)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
@@ -114,7 +116,14 @@ def collecting() -> Iterator[tuple[Collector, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    return Handler
+
+
+@contextmanager
+def collecting() -> Iterator[tuple[Collector, str]]:
+    """A collector, and its OTEL_EXPORTER_OTLP_ENDPOINT."""
+    collector = Collector()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(collector.take)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -122,3 +131,11 @@ def collecting() -> Iterator[tuple[Collector, str]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _print(body: bytes) -> None:
+    print(base64.b64encode(body).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("0.0.0.0", PORT), _handler(_print)).serve_forever()

@@ -1,4 +1,7 @@
-"""What monitoring/ says, run by a real Prometheus against a local run: targets, queries and alerts."""
+"""What monitoring/ says, run by a real Prometheus against a local run: targets, queries and alerts.
+
+Its containers, on an engine, are tests/compose/test_monitoring.py's.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,25 @@ def test_promtool_accepts_rules_and_configuration(tmp_path: Path) -> None:
     (tmp_path / "edge_secret").write_text("secret")
     for arguments in (["config", "prometheus.yml"], ["config", "--agent", "scraper.yml"]):
         promtool("check", *arguments, folder=tmp_path)
+
+
+def wanted() -> set[str]:
+    """All that has to give data: the dashboard's queries, and what they and the alerts read."""
+    read_by_alerts = (rule["expr"] for rule in alerts())
+    names = {name for query in (*queries(), *read_by_alerts) for name in measured(query)}
+    return {*queries(), *names}
+
+
+async def answers(http: httpx.AsyncClient, prometheus: str, query: str) -> list[Any]:
+    """What it says to a query; nothing while it is not up yet."""
+    try:
+        said = await http.get(f"{prometheus}/api/v1/query", params={"query": query})
+    except httpx.TransportError:
+        return []
+    if said.status_code == 503:
+        return []
+    assert said.status_code == 200, (query, said.text)
+    return list(said.json()["data"]["result"])
 
 
 def promtool(*arguments: str, folder: Path) -> None:
@@ -198,21 +220,10 @@ async def test_every_query_gives_data(
         assert (await call(echo.resource, {})).status_code == 401
         assert (await call(echo.resource, time.bearer)).status_code == 401  # another server's token
 
-    async def answers(query: str) -> list[Any]:
-        try:
-            said = await http.get(f"{prometheus}/api/v1/query", params={"query": query})
-        except httpx.ConnectError:
-            return []  # it is not up yet
-        if said.status_code == 503:
-            return []
-        assert said.status_code == 200, (query, said.text)
-        return list(said.json()["data"]["result"])
-
-    names = {name for query in (*queries(), *(rule["expr"] for rule in alerts())) for name in measured(query)}
-    wanted = {*queries(), *names, "count(up == 1) == 7"}
+    left = {*wanted(), "count(up == 1) == 7"}
     async with asyncio.timeout(READY_WITHIN):
-        while wanted:
+        while left:
             await use()
-            wanted = {query for query in wanted if not await answers(query)}
+            left = {query for query in left if not await answers(http, prometheus, query)}
     for rule in alerts():
-        await answers(rule["expr"])
+        await answers(http, prometheus, rule["expr"])

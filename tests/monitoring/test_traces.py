@@ -68,10 +68,10 @@ def chain(spans: list[Span], last: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def complete(spans: list[Span]) -> bool:
+def complete(spans: list[Span], name: str = "tools/call mirror") -> bool:
     """Whether a call of the process is there to its last span: each service sends its own when it likes."""
     verified = {span.trace for span in spans if whole(spans, span, AUTH, "GET /verify")}
-    return any(whole(spans, span, PROXY, "tools/call mirror") and span.trace in verified for span in spans)
+    return any(whole(spans, span, PROXY, name) and span.trace in verified for span in spans)
 
 
 def whole(spans: list[Span], span: Span, service: str, name: str) -> bool:

@@ -38,6 +38,8 @@ class Seen:
     violations: list[str] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     """Clients that were ever told anything but an answer."""
+    ended: set[str] = field(default_factory=set)
+    """Clients whose session was gone."""
     slow: list[float] = field(default_factory=list)
     """Seconds that each answered call took."""
     at: list[float] = field(default_factory=list)
@@ -138,6 +140,7 @@ class Client:
         seen.counts[f"{what}: {answer.status_code}"] += 1
         if answer.status_code == 404:
             self.opened = False
+            seen.ended.add(self.name)
         if answer.status_code == 503 and "retry-after" not in answer.headers:
             seen.violated(f"{self.name}: {what}: 503 that does not say when to ask again: {answer.text}")
         if answer.status_code in (400, 401, 403):

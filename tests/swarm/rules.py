@@ -10,7 +10,7 @@ from .load import REFUSED, UNREAD
 
 NOTHING: frozenset[str] = frozenset()
 LOST = frozenset({"502", "ReadError", "RemoteProtocolError", "error"})
-"""A call that was under way at what was killed."""
+"""A call that was under way at what was killed, be it only to be passed on to the session's own replica."""
 GONE = frozenset({"404"})
 """A session that ended with its replica."""
 FAILED = "failed"
@@ -34,7 +34,7 @@ class Phase:
     allowed: Allowed
     """What a client of a server and an era, or people, may be told besides an answer."""
     kills: str = ""
-    """The server of which the first replica is killed: of those with sessions only its own may notice."""
+    """The server of which the first replica is killed: only the sessions that it held may end."""
 
 
 def killed(server: str) -> Phase:

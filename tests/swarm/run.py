@@ -154,8 +154,8 @@ class Run:
             for what, count in seen.failed.items():
                 if what.partition(": ")[2] not in allowed:
                     self.violated(phase, f"{era} clients of {name}: {what}, {count} times")
-            if era == "handshake" and name == phase.kills and held is not None and seen.touched - held:
-                self.violated(phase, f"sessions of other replicas noticed: {sorted(seen.touched - held)}")
+            if era == "handshake" and name == phase.kills and held is not None and seen.ended - held:
+                self.violated(phase, f"sessions of other replicas ended: {sorted(seen.ended - held)}")
             self.violations += seen.violations
         for what, count in self.people.failed.items():
             asked, _, answer = what.partition(": ")

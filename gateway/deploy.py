@@ -64,10 +64,12 @@ def main() -> int:
 
 
 def up(env_file: Path, arguments: list[str]) -> int:
+    """Build, start, and wait until every service is healthy. `--no-build` takes images as they are."""
     console = Console(highlight=False, soft_wrap=True)
     settings = prepare(env_file, console)
     wait = ("--wait", "--wait-timeout", str(READY_WITHIN))
-    failed = compose(env_file, "up", "--build", "--detach", "--remove-orphans", *wait, *arguments)
+    build = () if "--no-build" in arguments else ("--build",)
+    failed = compose(env_file, "up", *build, "--detach", "--remove-orphans", *wait, *arguments)
     if failed:
         print("up: not every service is healthy; ./justw logs says why", file=sys.stderr)
         return failed

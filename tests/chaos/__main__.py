@@ -30,9 +30,7 @@ def main() -> int:
     parser.add_argument(
         "--store", choices=("sqlite", "redis"), help="where auth keeps its state; else by the seed"
     )
-    parser.add_argument(
-        "--compose", action="store_true", help="under docker compose, on a real engine; not tried yet"
-    )
+    parser.add_argument("--compose", action="store_true", help="under docker compose, on a real engine")
     options = parser.parse_args()
     try:
         needs.provide(["chaos"])

@@ -102,8 +102,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_counting(pid: int) -> bool:
-    """Whether it is a process of the counting server."""
+    """Whether it is a process of the counting server; the proxy's command line names the program, too."""
     try:
-        return COUNTING.name in Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
+        _, program, *_ = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (OSError, ValueError):
         return False
+    return Path(program).name == COUNTING.name

@@ -138,7 +138,7 @@ def start_compose(
 ) -> Iterator[Stack]:
     """`just up` with an .env that lacks only its secrets, then an account; all is removed afterwards."""
     with prepare(engine, images, folder, shape, **settings) as stack:
-        up = stack.deploy("up")
+        up = stack.deploy("up", "--no-build")
         assert up.returncode == 0, (up.stdout + up.stderr)[-5000:] + stack.compose("logs", "--tail=30")
         stack.compose(
             "exec", "-T", "auth", "mcp-oauth-server", "users", "add", stack.account, "--password-stdin",
@@ -182,7 +182,7 @@ def prepare(
         yield stack
     finally:
         stack.write_secrets()
-        stack.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+        stack.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "0")
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ import pytest
 
 from tests.access import Access, obtain_access
 from tests.compose.base_images import prometheus_image
-from tests.compose.engine import Engine
+from tests.compose.engine import Engine, NoEngineError
 from tests.compose.stack import COMPOSE, ROOT, Stack, free_port, start_compose
 from tests.conftest import Gateway, listen_for_callback
 from tests.forms import FormFiller
@@ -59,12 +59,21 @@ class Observed:
 
 
 @pytest.fixture(scope="module")
-def observed(engine: Engine, images: dict[str, str], folder: Path) -> Iterator[Observed]:
+def prometheus(engine: Engine, images: dict[str, str]) -> str:
+    """The image that stands in for the public ones."""
+    try:
+        return prometheus_image(engine, images["PYTHON_IMAGE"])
+    except NoEngineError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def observed(engine: Engine, images: dict[str, str], prometheus: str, folder: Path) -> Iterator[Observed]:
     endpoint = f"http://collector:{collector.PORT}"
     with (
         start_compose(engine, images, folder, "one host", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as stack,
         collecting(stack) as container,
-        monitoring(stack, prometheus_image(engine, images["PYTHON_IMAGE"]), folder) as address,
+        monitoring(stack, prometheus, folder) as address,
     ):
         yield Observed(stack, container, address)
 

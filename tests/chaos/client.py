@@ -42,6 +42,8 @@ class Client:
         self._session: str | None = None
         self._ended_before = 0
         """How often the server's processes had been ended when the session was opened."""
+        self._streamed: str | None = None
+        """The session that had a standing stream last."""
         self._used = 0.0
         """When a server of ours answered last."""
         self._http = httpx.AsyncClient(timeout=PATIENCE, trust_env=False)
@@ -129,7 +131,11 @@ class Client:
         try:
             if answer.status_code == 200:
                 self._record.counts["stream: 200"] += 1
+                self._streamed = self._session
                 await asyncio.sleep(self._random.uniform(0, 0.5))
+            elif answer.status_code == 409 and self._session and self._streamed == self._session:
+                # The SDK has one for each session, and the one before may not have ended there yet.
+                self._record.counts["stream: 409, after another"] += 1
             elif answer.status_code == 405 or "Method not found" in (await answer.aread()).decode():
                 self._record.counts["stream: the server has none"] += 1
             else:

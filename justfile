@@ -136,6 +136,7 @@ fuzz-gate count="100000": _setup
     {{python}} -m tests.edges.fuzz {{count}}
 
 # What every page tells somebody to type, typed in an empty Debian container; or the walks NAMED; takes minutes
+[no-exit-message]
 newcomer *args: _setup
     @{{python}} -m tests.newcomer "$@"
 

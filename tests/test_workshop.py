@@ -95,8 +95,13 @@ def test_that_waits_too_short(): assert "PYTEST_XDIST_WORKER" not in os.environ
     ids=("as it should", "broken", "skipped"),
 )
 def test_what_fails_beside_others_counts_as_it_ends_by_itself(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], more: str, right: bool
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: str,
+    right: bool,
 ) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this very test may run beside others
     (tmp_path / "test_it.py").write_text(BESIDE + more)
     own_cache = ["-q", "-o", f"cache_dir={tmp_path}/cache"]
     assert tests.passed([str(tmp_path)], own_cache, ("-n", "2", "--cache-clear")) == right

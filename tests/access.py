@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from tests.conftest import Callback
+from tests.conftest import Callback, listen_for_callback
 
 MODERN = "2026-07-28"
 
@@ -37,6 +37,12 @@ class Approving(Protocol):
 
     async def arrive(self, callback: str) -> None:
         """Until the redirect has led to the client."""
+
+
+async def sign_in(resource: str, person: Approving) -> Access:
+    """Access of a client that has its own connections, and listens for its own callback."""
+    async with listen_for_callback() as callback, httpx.AsyncClient(timeout=60, trust_env=False) as http:
+        return await obtain_access(resource, person, callback, http)
 
 
 async def obtain_access(

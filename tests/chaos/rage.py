@@ -12,8 +12,8 @@ from typing import Protocol
 import httpx
 from playwright.async_api import Page
 
-from tests.access import Access, obtain_access
-from tests.conftest import PATIENCE, Gateway, Person, browser_page, listen_for_callback
+from tests.access import sign_in
+from tests.conftest import PATIENCE, Gateway, Person, browser_page
 
 from .attackers import Attacker
 from .client import TOOLS, Client
@@ -161,11 +161,6 @@ class Visitor:
             except httpx.HTTPError as error:
                 self._record.counts[f"visitor: {type(error).__name__}"] += 1
             await client.close()
-
-
-async def sign_in(resource: str, person: Person) -> Access:
-    async with listen_for_callback() as callback, httpx.AsyncClient(timeout=60, trust_env=False) as http:
-        return await obtain_access(resource, person, callback, http)
 
 
 async def another_person(page: Page, gateway: Gateway) -> Person:

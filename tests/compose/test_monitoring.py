@@ -17,11 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.access import Access, obtain_access
+from gateway import environment
+from tests.access import Access, sign_in
 from tests.compose.base_images import prometheus_image
 from tests.compose.engine import Engine, NoEngineError
 from tests.compose.stack import COMPOSE, ROOT, Stack, free_port, start_compose
-from tests.conftest import Gateway, listen_for_callback
+from tests.conftest import Gateway
 from tests.forms import FormFiller
 from tests.local.test_inside import call
 from tests.monitoring import collector, test_traces
@@ -98,9 +99,9 @@ def collecting(stack: Stack) -> Iterator[str]:
 def monitoring(stack: Stack, image: str, folder: Path) -> Iterator[str]:
     """The project beside the gateway, as its page starts it; where its Prometheus is."""
     port, override = free_port(), folder / "monitoring.yml"
-    override.write_text(OVERRIDE.format(port=port, secrets=folder / stack.project))
+    override.write_text(OVERRIDE.format(port=port, secrets=environment.folder(stack.env_file, ROOT)))
     files = ["-f", str(ROOT / "monitoring" / "docker-compose.yml"), "-f", str(override)]
-    environment = {
+    variables = {
         **stack.engine.environment,
         "GATEWAY_PROJECT": stack.project,
         "COMPOSE_PROJECT_NAME": f"{stack.project}-monitoring",
@@ -112,7 +113,7 @@ def monitoring(stack: Stack, image: str, folder: Path) -> Iterator[str]:
     def compose(*arguments: str) -> None:
         command = [str(COMPOSE), *files, *arguments]
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=WITHIN, check=False
+            command, env=variables, capture_output=True, text=True, timeout=WITHIN, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -123,16 +124,14 @@ def monitoring(stack: Stack, image: str, folder: Path) -> Iterator[str]:
         compose("down", "--volumes", "--timeout", "1")
 
 
-async def sign_in(stack: Stack, name: str, http: httpx.AsyncClient) -> Access:
+async def signed_in(stack: Stack, name: str, http: httpx.AsyncClient) -> Access:
     gateway = Gateway(stack.issuer, stack.server_url, stack.password)
-    person = FormFiller(http, gateway, stack.account)
-    async with listen_for_callback() as callback:
-        return await obtain_access(stack.server(name), person, callback, http)
+    return await sign_in(stack.server(name), FormFiller(http, gateway, stack.account))
 
 
 async def test_every_service_is_asked_and_every_query_gives_data(observed: Observed) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        time, echo = [await sign_in(observed.stack, name, http) for name in ("time", "echo-stateless")]
+        time, echo = [await signed_in(observed.stack, name, http) for name in ("time", "echo-stateless")]
         left = {*wanted(), f"count(up == 1) == {TARGETS}"}
         async with asyncio.timeout(WITHIN):
             while left:
@@ -145,7 +144,7 @@ async def test_every_service_is_asked_and_every_query_gives_data(observed: Obser
 
 async def test_a_call_is_one_trace_from_the_edge_to_the_server(observed: Observed) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        access = await sign_in(observed.stack, "time", http)
+        access = await signed_in(observed.stack, "time", http)
         zones = {"source_timezone": "UTC", "target_timezone": "Asia/Tokyo"}
         answered = await call(access.resource, access.bearer, "convert_time", time="12:00", **zones)
         assert answered.status_code == 200, answered.text

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import httpx
 
-from tests.access import Access, obtain_access
-from tests.conftest import Gateway, listen_for_callback
+from tests.access import Access, sign_in
+from tests.conftest import Gateway
 from tests.forms import FormFiller
 
 from .cluster import ACCOUNTS, Cluster
@@ -32,14 +32,6 @@ RECOVERED_WITHIN = 120.0
 REFRESHES = 3
 """A second, of all together."""
 Key = tuple[str, str]
-
-
-async def sign_in(resource: str, person: FormFiller) -> Access:
-    async with (
-        listen_for_callback() as callback,
-        httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as http,
-    ):
-        return await obtain_access(resource, person, callback, http)
 
 
 class Run:
